@@ -6,14 +6,16 @@ from pathlib import Path
 
 
 @cache
-def client_tls(ca_file: Path | None, certificate_file: Path | None = None, alpn: str = "") -> ssl.SSLContext:
+def client_tls(
+    ca_file: Path | None, certificate_file: Path | None = None, alpn: tuple[str, ...] = ()
+) -> ssl.SSLContext:
     """Return the context that trusts the CAs of `ca_file`, or the system's. It is made when it is first needed.
 
     `certificate_file` has the client's certificate and its private key, as PEM. Raises OSError for unreadable files.
     """
     context = ssl.create_default_context(cafile=ca_file)
     if alpn:
-        context.set_alpn_protocols([alpn])
+        context.set_alpn_protocols(alpn)
     if certificate_file is not None:
         context.load_cert_chain(certificate_file)
     return context

@@ -11,6 +11,9 @@ from bellhop.domain.outcomes import AttemptResult, Outcome
 from bellhop.public_address import NotPublicError
 from worker.providers.openssl_words import openssl_words
 
+TIMEOUT, CONNECTION_LOST = "TIMEOUT", "CONNECTION_LOST"
+"""Why it is not known whether the provider has a push."""
+
 
 class PostedBody(aiohttp.BytesPayload):
     """A request body that records whether it was written: from then on the provider may have the push.
@@ -40,9 +43,16 @@ class PostedBody(aiohttp.BytesPayload):
         if self.late:
             return AttemptResult(Outcome.DELAYED)
         if self.written:
-            reason = "TIMEOUT" if isinstance(error, TimeoutError) else "CONNECTION_LOST"
-            return AttemptResult(Outcome.UNKNOWN, reason=reason)
-        if isinstance(getattr(error, "os_error", error), NotPublicError):
-            return AttemptResult(Outcome.UNSENT, reason="ADDRESS_NOT_PUBLIC")
-        word = "CERTIFICATE" if isinstance(error, ssl.CertificateError) else "CONNECT"
-        return AttemptResult(Outcome.UNSENT, reason=word + openssl_words(error))
+            return AttemptResult(
+                Outcome.UNKNOWN, reason=TIMEOUT if isinstance(error, TimeoutError) else CONNECTION_LOST
+            )
+        return AttemptResult(Outcome.UNSENT, reason=unsent_reason(error))
+
+
+def unsent_reason(error: BaseException) -> str:
+    """Say why there was no connection."""
+    inner = getattr(error, "os_error", error)
+    if isinstance(inner, NotPublicError):
+        return "ADDRESS_NOT_PUBLIC"
+    word = "CERTIFICATE" if isinstance(error, ssl.CertificateError) else "CONNECT"
+    return word + openssl_words(error)

@@ -53,7 +53,7 @@ async def test_a_ca_file_without_certificates_stops_the_start(tmp_path, redis_ur
 
 
 def test_apps_share_a_store_of_cas():
-    assert client_tls(None, alpn="h2") is client_tls(None, alpn="h2")
+    assert client_tls(None, alpn=("h2",)) is client_tls(None, alpn=("h2",))
     assert client_tls(None) is client_tls(None)
 
 

@@ -66,7 +66,7 @@ class ApnsSender:
         self.max_in_flight = max_connections * policy.max_streams
         """How many pushes to each environment can be in flight. More would wait for a stream."""
         check_files(ca_file, certificate_file)
-        tls = partial(client_tls, ca_file, certificate_file, alpn="h2")
+        tls = partial(client_tls, ca_file, certificate_file, alpn=("h2",))
         self._pools = {
             Environment.PRODUCTION: Http2Pool(url, tls, proxy, max_connections, policy, ApnsLog()),
             Environment.SANDBOX: Http2Pool(sandbox_url, tls, proxy, max_connections, policy, ApnsLog()),

@@ -1,5 +1,6 @@
 """Every time limit and number that decides how HTTP/2 connections are opened, used and given up."""
 
+import math
 from dataclasses import dataclass
 
 from bellhop.clock import Seconds
@@ -18,6 +19,9 @@ class ConnectionPolicy:
     """If the peer was silent for this long, the next request takes a PING along. A dead connection shows sooner."""
     max_streams: int = 500
     """Requests in flight on one connection, even if the peer allows more."""
+    idle_s: Seconds = Seconds(math.inf)
+    """A connection that no request used for this long is closed at the next regular PING, and not opened again before a
+    push needs it. Apple wants connections kept."""
     last_stream_id: int = 2**31 - 1001
     """After this stream id the connection is replaced: HTTP/2 has 31 bits for stream ids and never reuses one."""
 

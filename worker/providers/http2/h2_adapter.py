@@ -16,10 +16,13 @@ one that a new release of h2 has moved.
 from h2.config import H2Configuration
 from h2.connection import AllowedStreamIDs, ConnectionInputs, H2Connection, _decode_headers
 from h2.events import ConnectionTerminated, Event, ResponseReceived
+from h2.settings import SettingCodes, Settings
 from h2.stream import StreamInputs
 from hyperframe.frame import DataFrame, Frame, GoAwayFrame, HeadersFrame
 
 END_STREAM, END_HEADERS = 0x1, 0x4
+OUR_SETTINGS: dict[SettingCodes, int] = {SettingCodes.ENABLE_PUSH: 0, SettingCodes.MAX_HEADER_LIST_SIZE: 65_536}
+"""The peer may open no streams, and its answers have small headers."""
 TABLE_SIZE_ZERO = b"\x20"
 """HPACK's dynamic table size update (RFC 7541, section 6.3)."""
 
@@ -44,6 +47,7 @@ class Http2(H2Connection):
             normalize_outbound_headers=False,
         )
         super().__init__(unchecked)
+        self.local_settings = Settings(client=True, initial_values=OUR_SETTINGS)
         # Our header blocks use no table. The first one must say so: a peer that allows a smaller table than the default
         # requires it (RFC 7541, section 4.2).
         self._before_block = TABLE_SIZE_ZERO

@@ -23,7 +23,7 @@ from bellhop.clock import Seconds
 from worker.providers.http2.aioapns_adapter import AioapnsProtocol
 from worker.providers.http2.connection_log import ConnectionLog
 from worker.providers.http2.connection_policy import ConnectionPolicy
-from worker.providers.http2.http2_stream import Http2Stream, UnknownError, UnsentError
+from worker.providers.http2.http2_stream import Http2Stream, NotHttp2Error, UnknownError, UnsentError
 from worker.providers.http2.keep_alive import KeepAlive
 from worker.providers.http2.stream_table import StreamTable
 
@@ -31,7 +31,7 @@ from worker.providers.http2.stream_table import StreamTable
 class Http2Connection(AioapnsProtocol):
     """Sends requests while it is `usable`. Every request gets a response or an error, whatever the connection does.
 
-    A quiet connection stays open: Apple wants connections kept for hours and days. It ends by GOAWAY or `retire` (both
+    A quiet connection stays open, unless the policy has a limit for idle ones. It ends by GOAWAY or `retire` (both
     let requests in flight finish), by `abort`, or when the peer closes it. `on_change` is called each time that it
     becomes unusable, and when it becomes usable again.
     """
@@ -52,6 +52,7 @@ class Http2Connection(AioapnsProtocol):
         """Such failures since the last push that was accepted."""
         self.heard_at_s = self.opened_at_s
         """Loop time of the last input from the peer."""
+        self._used_at_s = -math.inf
         self._streams = StreamTable(self.conn, self.flush, policy.last_stream_id)
         self._keep_alive = KeepAlive(
             self._send_ping, self.abort, policy.ping_every_s, policy.ping_timeout_s, self._context
@@ -62,6 +63,11 @@ class Http2Connection(AioapnsProtocol):
     def usable(self) -> bool:
         """Whether it may take a request."""
         return not (self.lost or self._retired or self._suspected) and self.ready.done()
+
+    @property
+    def idle(self) -> bool:
+        """Whether no request has used it for a long time."""
+        return not self.load and self._loop.time() - self._used_at_s > self._policy.idle_s
 
     @property
     def load(self) -> int:
@@ -80,7 +86,8 @@ class Http2Connection(AioapnsProtocol):
         if self.lost or self._retired:
             stream.fail(UnsentError("connection is closing"))
             return stream
-        if self._loop.time() - self.heard_at_s > self._policy.quiet_s:
+        self._used_at_s = self._loop.time()
+        if self._used_at_s - self.heard_at_s > self._policy.quiet_s:
             self._keep_alive.ping()
         self._streams.add(stream)
         if self._streams.exhausted:
@@ -111,7 +118,12 @@ class Http2Connection(AioapnsProtocol):
     # Its life
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        """Start HTTP/2."""
+        """Start HTTP/2, if it was agreed on in the TLS handshake."""
+        session = transport.get_extra_info("ssl_object")
+        if session is not None and session.selected_alpn_protocol() != "h2":
+            self.transport = transport  # type: ignore[assignment]
+            self.ready.set_exception(NotHttp2Error("HTTP/2 is not spoken"))
+            return
         super().connection_made(transport)
         self._keep_alive.start()
 
@@ -156,6 +168,9 @@ class Http2Connection(AioapnsProtocol):
         self._on_change(self)
 
     def _send_ping(self, payload: bytes) -> None:
+        if self.idle:
+            self.retire()
+            return
         self.conn.ping(payload)
         self.flush()
 

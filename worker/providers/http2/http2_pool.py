@@ -8,7 +8,7 @@ from contextlib import suppress
 from contextvars import Context
 from urllib.parse import urlsplit
 
-from aiohappyeyeballs import start_connection
+from aiohappyeyeballs import SocketFactoryType, start_connection
 
 from bellhop.backoff import pause_s
 from bellhop.clock import Seconds
@@ -35,12 +35,14 @@ class Http2Pool:
         max_connections: int = 2,
         policy: ConnectionPolicy = DEFAULT_POLICY,
         connection_log: ConnectionLog = NO_LOG,
+        make_socket: SocketFactoryType | None = None,
     ) -> None:
+        """`make_socket` raises OSError for an address that must not be connected to. A proxy is not asked of it."""
         parts = urlsplit(url)
         self.host, self.port = parts.hostname or "", parts.port or 443
         self.authority = parts.netloc
         self._tls, self._policy, self._log = tls, policy, connection_log
-        self._proxy = urlsplit(proxy) if proxy else None
+        self._proxy, self._make_socket = urlsplit(proxy) if proxy else None, make_socket
         self._max_connections = max_connections
         self._connections: list[Http2Connection] = []
         self._connecting: asyncio.Task[None] | None = None
@@ -96,14 +98,19 @@ class Http2Pool:
         if not self._usable():
             await asyncio.shield(self._connect())
 
-    async def close(self) -> None:
-        """Let what is in flight finish, then close."""
+    def retire(self) -> None:
+        """Take no more requests. Connections close when what is in flight on them is answered."""
         self._closed = True
         if self._connecting is not None:
             self._connecting.cancel()
-            await asyncio.wait([self._connecting])
         for connection in self._connections:
             connection.retire()
+
+    async def close(self) -> None:
+        """Let what is in flight finish, then close."""
+        self.retire()
+        if self._connecting is not None:
+            await asyncio.wait([self._connecting])
         for connection in list(self._connections):
             await connection.closed.wait()
 
@@ -126,7 +133,7 @@ class Http2Pool:
         lived_s = asyncio.get_running_loop().time() - connection.opened_at_s
         if lived_s < self._policy.min_life_s:
             self._failed_connects = max(self._failed_connects, 1)
-        elif not self._closed and not usable:
+        elif not (self._closed or usable or connection.idle):
             self._connect()
 
     def _connect(self) -> asyncio.Task[None]:
@@ -187,4 +194,6 @@ class Http2Pool:
             return await open_tunnel(self._proxy, self.host, self.port)
         # The name is resolved again for each connection, as Apple asks.
         addresses = await asyncio.get_running_loop().getaddrinfo(self.host, self.port, type=socket.SOCK_STREAM)
-        return await start_connection(addresses, happy_eyeballs_delay=self._policy.happy_eyeballs_s)
+        return await start_connection(
+            addresses, happy_eyeballs_delay=self._policy.happy_eyeballs_s, socket_factory=self._make_socket
+        )

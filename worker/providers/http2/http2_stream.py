@@ -8,6 +8,7 @@ from typing import NamedTuple
 from bellhop.clock import Seconds
 
 MAX_RESPONSE_BYTES = 4096
+STATUS_DIGITS = 3
 
 
 class Http2Response(NamedTuple):
@@ -31,6 +32,10 @@ class NoAnswerError(Exception):
 
 class UnsentError(NoAnswerError):
     """The peer has not read the request, or says that it did not act on it. It may be repeated at once."""
+
+
+class NotHttp2Error(UnsentError):
+    """The peer does not speak HTTP/2."""
 
 
 class DelayedError(UnsentError):
@@ -73,7 +78,7 @@ class Http2Stream:
         """Keep the response headers that Bellhop needs."""
         for name, value in headers:
             if name == b":status":
-                self.status = int(value) if value.isdigit() else 0
+                self.status = int(value) if len(value) == STATUS_DIGITS and value.isdigit() else 0
             elif name == b"apns-id":
                 self.apns_id = value.decode("ascii", "replace").lower()
             elif name == b"retry-after":

@@ -1,35 +1,42 @@
-"""Sends pushes to browsers: one attempt per call, encrypted for the browser, on a connection that stays open."""
+"""Sends pushes to browsers: one attempt per call, encrypted for the browser, on a connection that stays open.
+
+Push services are spoken to by HTTP/2, and by HTTP/1.1 if they know nothing else."""
 
 import asyncio
 import math
-import time
 from collections.abc import Sequence
+from functools import partial
 from pathlib import Path
 
-import aiohttp
+import structlog
 from pydantic_core import to_json
-from yarl import URL
 
 from bellhop.clock import Seconds
 from bellhop.domain.device import Environment, Provider
 from bellhop.domain.outcomes import AttemptResult, Outcome
 from bellhop.domain.payloads import most_bytes
 from bellhop.domain.push import Push
-from bellhop.domain.web_push import from_base64url, service_of
+from bellhop.domain.web_push import from_base64url, host_of, service_of
 from bellhop.public_address import parse_networks, public_socket
-from worker.providers.answer_timeout import AnswerTimeout
+from worker.providers.client_tls import client_tls
+from worker.providers.http2.connection_policy import ConnectionPolicy
+from worker.providers.http2.http2_pool import Http2Pool
+from worker.providers.http2.http2_stream import NotHttp2Error
 from worker.providers.in_flight import InFlight
 from worker.providers.post_session import PostSession, SessionPolicy, new_socket
-from worker.providers.posted_body import PostedBody
 from worker.providers.time_to_live import time_to_live_s
+from worker.providers.web_push.http1_posts import post_by_http1
+from worker.providers.web_push.http2_posts import post_by_http2
 from worker.providers.web_push.message_encryption import encrypt
+from worker.providers.web_push.push_service_pools import PushServicePools
 from worker.providers.web_push.vapid import VapidHeaders
-from worker.providers.web_push.web_push_answers import read_answer
+from worker.providers.web_push.web_push_request import WebPushRequest
+
+log = structlog.get_logger()
 
 DEFAULT_POLICY = SessionPolicy()
-BINARY = "application/octet-stream"
-LONGEST_ANSWER = 16_384
-"""Bytes. The connection of a longer answer is closed."""
+MOST_CONNECTIONS = 2
+"""HTTP/2 connections to one host."""
 
 
 class WebPushSender:
@@ -52,9 +59,14 @@ class WebPushSender:
         """
         self._vapid, self._services = vapid, tuple(services)
         self.max_in_flight = policy.connections
-        """How many pushes to one push service can be in flight. More would wait for a connection."""
+        """How many pushes to one push service can be in flight. With HTTP/1.1, more would wait for a connection."""
         make_socket = new_socket if proxy else public_socket(parse_networks(allowed_networks))
         self._session = PostSession(policy, ca_file, proxy, make_socket)
+        tls = partial(client_tls, ca_file, alpn=("h2", "http/1.1"))
+        http2 = ConnectionPolicy(idle_s=policy.idle_s, connect_timeout_s=policy.connect_timeout_s)
+        self._pools = PushServicePools(
+            lambda url: Http2Pool(url, tls, proxy, MOST_CONNECTIONS, http2, make_socket=make_socket)
+        )
         self._in_flight = InFlight()
 
     def service_of(self, endpoint: str) -> str:
@@ -83,40 +95,32 @@ class WebPushSender:
     async def close(self) -> None:
         """Let what is in flight finish, then close the connections."""
         await self._in_flight.drained()
+        await self._pools.close()
         await self._session.close()
 
     async def _post(self, push: Push, text: bytes, timeout_s: Seconds, not_after_s: Seconds) -> AttemptResult:
-        device = push.device
-        body = PostedBody(
-            encrypt(text, from_base64url(device.p256dh), from_base64url(device.auth)), not_after_s, BINARY
-        )
-        headers = {
-            "Authorization": self._vapid.of(device.token),
-            "Content-Encoding": "aes128gcm",
-            "TTL": str(time_to_live_s(push)),
-            "Urgency": "high" if push.options.urgent else "normal",
-        }
-        if push.collapse_id:
-            headers["Topic"] = push.collapse_id
-        url = URL(device.token, encoded=True)
         try:
-            async with (
-                AnswerTimeout(timeout_s),
-                self._session.get().post(url, data=body, headers=headers, allow_redirects=False) as response,
-            ):
-                content = await _start_of(response)
-                retry_after = response.headers.get("Retry-After")
-                return read_answer(response.status, content, retry_after, Seconds(time.time()))
-        except (aiohttp.ClientError, OSError) as error:
-            return body.result_without_answer(error)
+            request = self._request_for(push, text)
+        except Exception as error:  # keys of the browser that are not valid, or a mistake of ours
+            log.exception("unexpected_error", error=type(error).__name__)
+            return AttemptResult(Outcome.BAD_REQUEST, reason=type(error).__name__)
+        ends_s = asyncio.get_running_loop().time() + timeout_s
+        if pool := self._pools.of(request.host):
+            try:
+                return await post_by_http2(pool, request, timeout_s, not_after_s)
+            except NotHttp2Error:
+                self._pools.speaks_http1(request.host)
+                timeout_s = Seconds(ends_s - asyncio.get_running_loop().time())
+        return await post_by_http1(self._session.get(), request, timeout_s, not_after_s)
 
-
-async def _start_of(response: aiohttp.ClientResponse) -> bytes:
-    """Read the answer's body, or the start of a long one."""
-    content = bytearray()
-    async for part in response.content.iter_any():
-        content += part
-        if len(content) > LONGEST_ANSWER:
-            response.close()
-            break
-    return bytes(content)
+    def _request_for(self, push: Push, text: bytes) -> WebPushRequest:
+        device = push.device
+        return WebPushRequest(
+            device.token,
+            host_of(device.token).removesuffix(":443"),
+            self._vapid.of(device.token),
+            "high" if push.options.urgent else "normal",
+            time_to_live_s(push),
+            push.collapse_id or "",
+            encrypt(text, from_base64url(device.p256dh), from_base64url(device.auth)),
+        )

@@ -9,13 +9,15 @@ from bellhop.domain.plan import plan
 from bellhop.domain.push import NOT_URGENT, QUIET, PushKind
 from bellhop.domain.web_push import topic
 from bellhop.sandbox.google_script import DROP, SILENCE, GoogleReply
+from bellhop.sandbox.http2_push_service import Http2PushService
 from bellhop.sandbox.push_service import PushServiceStandIn
 from bellhop.sandbox.tls import Authority
 from tests.factories import PUBLIC_KEY_OF_1, a_browser, a_push, a_round
 from worker.delivery.service_channels import ServiceChannels
 from worker.providers.post_session import SessionPolicy
+from worker.providers.web_push.http1_posts import LONGEST_ANSWER
 from worker.providers.web_push.vapid import MOST_AUDIENCES, VapidHeaders
-from worker.providers.web_push.web_push_sender import LONGEST_ANSWER, WebPushSender
+from worker.providers.web_push.web_push_sender import WebPushSender
 
 KEY_OF_1 = "AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAE"
 KEY_OF_2 = "AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAI"
@@ -27,9 +29,9 @@ def authority(tmp_path_factory):
     return Authority(tmp_path_factory.mktemp("authority"))
 
 
-@pytest.fixture
-async def service(authority):
-    async with PushServiceStandIn(authority) as service:
+@pytest.fixture(params=[Http2PushService, PushServiceStandIn], ids=["http2", "http1"])
+async def service(request, authority):
+    async with request.param(authority) as service:
         yield service
 
 
@@ -99,6 +101,22 @@ async def test_a_key_that_does_not_sign_what_it_says_is_refused(service, make_se
     assert (result.outcome, result.status) == (Outcome.CREDENTIALS_REFUSED, 403)
 
 
+async def test_keys_that_cannot_encrypt_have_an_outcome(service, make_sender):
+    browser = service.subscribe(PUBLIC_KEY_OF_1)
+    push = a_push(device_of(browser).model_copy(update={"p256dh": "AAAA"}), payload={"type": "call.ring"})
+    result = await make_sender().send(push, 5)
+    assert (result.outcome, result.reason, service.requests) == (Outcome.BAD_REQUEST, "ValueError", {})
+
+
+async def test_pushes_go_through_a_proxy(service, make_sender, http_proxy):
+    browser = service.subscribe(PUBLIC_KEY_OF_1)
+    async with http_proxy(b"HTTP/1.1 200 OK\r\n\r\n") as proxy:
+        sender = make_sender(proxy=proxy.url, allowed_networks=())
+        assert (await sender.send(a_push_to(browser), 5)).outcome is Outcome.ACCEPTED
+        assert {request.split(" HTTP")[0] for request in proxy.requests} == {f"CONNECT {service.host}"}
+        await sender.close()
+
+
 async def test_an_ended_subscription_is_a_dead_token(service, make_sender):
     browser = service.subscribe(PUBLIC_KEY_OF_1)
     service.unsubscribe(browser)
@@ -130,6 +148,7 @@ async def test_an_address_that_is_not_public_gets_nothing(service, make_sender):
         result = await strict.send(push, 5)
         assert (result.outcome, result.reason) == (Outcome.UNSENT, "ADDRESS_NOT_PUBLIC")
     assert service.clients == set()
+    assert getattr(service, "connections", []) == [], "no handshake either"
 
 
 async def test_a_host_that_is_not_allowed_any_more_gets_nothing(service, make_sender):

@@ -1,0 +1,58 @@
+"""Which push services speak HTTP/2, and how long their connections are kept."""
+
+from functools import partial
+
+import pytest
+
+from bellhop.clock import Seconds
+from bellhop.sandbox.http2_push_service import Http2PushService
+from bellhop.sandbox.tls import Authority
+from tests.waiting import come_true
+from worker.providers.client_tls import client_tls
+from worker.providers.http2.connection_policy import ConnectionPolicy
+from worker.providers.http2.http2_pool import Http2Pool
+from worker.providers.http2.http2_stream import UnsentError
+from worker.providers.web_push import push_service_pools
+from worker.providers.web_push.push_service_pools import MOST_HOSTS, PushServicePools
+from worker.providers.web_push.web_push_request import WebPushRequest, header_block_of
+
+
+@pytest.fixture
+def pools():
+    return PushServicePools(lambda url: Http2Pool(url, client_tls))
+
+
+async def test_a_service_without_http2_is_tried_again_later(pools, monkeypatch):
+    first = pools.of("push.example.org")
+    assert pools.of("push.example.org") is first
+    pools.speaks_http1("push.example.org")
+    assert pools.of("push.example.org") is None
+    monkeypatch.setattr(push_service_pools, "HTTP1_FOR_S", Seconds(0.0))
+    pools.speaks_http1("push.example.org")
+    assert pools.of("push.example.org") not in (None, first)
+
+
+async def test_hosts_that_apps_choose_fill_no_memory(pools):
+    first, used = pools.of("0.example.org"), pools.of("1.example.org")
+    for number in range(2, MOST_HOSTS + 1):
+        pools.of(f"{number}.example.org")
+        pools.of("1.example.org")
+    with pytest.raises(UnsentError):
+        await first.pick()
+    assert pools.of("1.example.org") is used
+    await pools.close()
+
+
+async def test_an_unused_connection_is_closed_until_it_is_needed(tmp_path):
+    authority = Authority(tmp_path)
+    async with Http2PushService(authority) as service:
+        policy = ConnectionPolicy(idle_s=Seconds(0.01), ping_every_s=Seconds(0.4), min_life_s=Seconds(0.0))
+        tls = partial(client_tls, authority.ca_file, alpn=("h2",))
+        pool = Http2Pool(f"https://{service.host}", tls, policy=policy)
+        request = WebPushRequest(f"https://{service.host}/push/1", service.host, "vapid", "high", 30, "", b"body")
+        for connections in (1, 2):
+            stream = (await pool.pick()).request(header_block_of(request), request.body)
+            assert (await stream.future).status == 410
+            await come_true(lambda: not any(connection.open for connection in service.connections))
+            assert len(service.connections) == connections, "it is not opened again by itself"
+        await pool.close()
