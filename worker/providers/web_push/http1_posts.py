@@ -9,15 +9,15 @@ from bellhop.clock import Seconds
 from bellhop.domain.outcomes import AttemptResult
 from worker.providers.answer_timeout import AnswerTimeout
 from worker.providers.posted_body import PostedBody
+from worker.providers.web_push.encrypted_push import CONTENT_TYPE, EncryptedPush, headers_of
 from worker.providers.web_push.web_push_answers import read_answer
-from worker.providers.web_push.web_push_request import CONTENT_TYPE, WebPushRequest, headers_of
 
 LONGEST_ANSWER = 16_384
 """Bytes. The connection of a longer answer is closed."""
 
 
 async def post_by_http1(
-    session: aiohttp.ClientSession, request: WebPushRequest, timeout_s: Seconds, not_after_s: Seconds
+    session: aiohttp.ClientSession, request: EncryptedPush, timeout_s: Seconds, not_after_s: Seconds
 ) -> AttemptResult:
     """Post, and return the result within `timeout_s`. After the loop time `not_after_s` nothing is sent."""
     body, url = PostedBody(request.body, not_after_s, CONTENT_TYPE), URL(request.endpoint, encoded=True)

@@ -15,8 +15,8 @@ from worker.providers.http2.http2_stream import (
     UnsentError,
 )
 from worker.providers.posted_body import CONNECTION_LOST, TIMEOUT, unsent_reason
+from worker.providers.web_push.encrypted_push import EncryptedPush, header_block_of
 from worker.providers.web_push.web_push_answers import read_answer
-from worker.providers.web_push.web_push_request import WebPushRequest, header_block_of
 
 SUSPICIOUS_S = 0.2
 """A connection is suspected if a message got no answer in at least this time."""
@@ -25,7 +25,7 @@ AVOID = {Outcome.UNAVAILABLE, Outcome.UNSENT, Outcome.UNKNOWN}
 
 
 async def post_by_http2(
-    pool: Http2Pool, request: WebPushRequest, timeout_s: Seconds, not_after_s: Seconds
+    pool: Http2Pool, request: EncryptedPush, timeout_s: Seconds, not_after_s: Seconds
 ) -> AttemptResult:
     """Post, and return the result within `timeout_s`. After the loop time `not_after_s` nothing is sent.
 

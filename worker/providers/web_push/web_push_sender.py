@@ -25,12 +25,12 @@ from worker.providers.http2.http2_stream import NotHttp2Error
 from worker.providers.in_flight import InFlight
 from worker.providers.post_session import PostSession, SessionPolicy, new_socket
 from worker.providers.time_to_live import time_to_live_s
+from worker.providers.web_push.encrypted_push import EncryptedPush
 from worker.providers.web_push.http1_posts import post_by_http1
 from worker.providers.web_push.http2_posts import post_by_http2
 from worker.providers.web_push.message_encryption import encrypt
 from worker.providers.web_push.push_service_pools import PushServicePools
 from worker.providers.web_push.vapid import VapidHeaders
-from worker.providers.web_push.web_push_request import WebPushRequest
 
 log = structlog.get_logger()
 
@@ -113,9 +113,9 @@ class WebPushSender:
                 timeout_s = Seconds(ends_s - asyncio.get_running_loop().time())
         return await post_by_http1(self._session.get(), request, timeout_s, not_after_s)
 
-    def _request_for(self, push: Push, text: bytes) -> WebPushRequest:
+    def _request_for(self, push: Push, text: bytes) -> EncryptedPush:
         device = push.device
-        return WebPushRequest(
+        return EncryptedPush(
             device.token,
             host_of(device.token).removesuffix(":443"),
             self._vapid.of(device.token),

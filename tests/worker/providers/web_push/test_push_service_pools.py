@@ -13,8 +13,8 @@ from worker.providers.http2.connection_policy import ConnectionPolicy
 from worker.providers.http2.http2_pool import Http2Pool
 from worker.providers.http2.http2_stream import UnsentError
 from worker.providers.web_push import push_service_pools
+from worker.providers.web_push.encrypted_push import EncryptedPush, header_block_of
 from worker.providers.web_push.push_service_pools import MOST_HOSTS, PushServicePools
-from worker.providers.web_push.web_push_request import WebPushRequest, header_block_of
 
 
 @pytest.fixture
@@ -49,7 +49,7 @@ async def test_an_unused_connection_is_closed_until_it_is_needed(tmp_path):
         policy = ConnectionPolicy(idle_s=Seconds(0.01), ping_every_s=Seconds(0.4), min_life_s=Seconds(0.0))
         tls = partial(client_tls, authority.ca_file, alpn=("h2",))
         pool = Http2Pool(f"https://{service.host}", tls, policy=policy)
-        request = WebPushRequest(f"https://{service.host}/push/1", service.host, "vapid", "high", 30, "", b"body")
+        request = EncryptedPush(f"https://{service.host}/push/1", service.host, "vapid", "high", 30, "", b"body")
         for connections in (1, 2):
             stream = (await pool.pick()).request(header_block_of(request), request.body)
             assert (await stream.future).status == 410

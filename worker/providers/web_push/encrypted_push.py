@@ -8,7 +8,7 @@ from worker.providers.http2.header_fields import encode_field
 CONTENT_TYPE = "application/octet-stream"
 
 
-class WebPushRequest(NamedTuple):
+class EncryptedPush(NamedTuple):
     """An encrypted message, with the fields of RFC 8030 and RFC 8292."""
 
     endpoint: str
@@ -22,7 +22,7 @@ class WebPushRequest(NamedTuple):
     body: bytes
 
 
-def headers_of(request: WebPushRequest) -> dict[str, str]:
+def headers_of(request: EncryptedPush) -> dict[str, str]:
     """Return the headers for HTTP/1.1. The body brings its own type and length."""
     headers = {
         "Authorization": request.authorization,
@@ -33,7 +33,7 @@ def headers_of(request: WebPushRequest) -> dict[str, str]:
     return headers | ({"Topic": request.topic} if request.topic else {})
 
 
-def header_block_of(request: WebPushRequest) -> bytes:
+def header_block_of(request: EncryptedPush) -> bytes:
     """Return the encoded headers for HTTP/2."""
     path = request.endpoint[request.endpoint.index("/", len("https://")) :]
     block = encode_field(":path", path)  # the fields with a colon come first (RFC 9113, section 8.3)
