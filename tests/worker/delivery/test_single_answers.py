@@ -20,6 +20,7 @@ from worker.delivery.provider_channel import ProviderChannel
 from worker.delivery.quick_repeats import MAX_QUICK_REPEATS
 from worker.providers.apns import apns_answers
 from worker.providers.fcm import fcm_answers
+from worker.providers.http2.http2_stream import Http2Response
 
 ABOUT_A_TOKEN = {Outcome.TOKEN_DEAD, Outcome.BAD_TOKEN, Outcome.WRONG_APP}
 RINGS = 200
@@ -30,7 +31,7 @@ def apples():
     """Every answer of Apple that accepts nothing and is not about a token."""
     for (status, reason), outcome in apns_answers.OUTCOMES.items():
         if outcome not in ABOUT_A_TOKEN | {Outcome.ACCEPTED}:
-            response = apns_answers.Response(status, json.dumps({"reason": reason}).encode())
+            response = Http2Response(status, json.dumps({"reason": reason}).encode())
             yield apns_answers.read_answer(response, "id", Seconds(0))
 
 
