@@ -1,9 +1,10 @@
 """The lists of latest calls: one of each tenant, and one of each user. They exist if the console is switched on; those
 of users also if `BELLHOP_USER_CALLS` is set.
 
-take_event.lua writes both, in the step that applies a ring, a notification or a call.missed. Callers read a call's
-trail to show it: a call may be in a list although its trail has expired. A third list has a line for each ring, with
-the ids and names of its people, so that one command reads all that a search compares.
+take_event.lua writes the tenant's list, in the step that applies a ring, a notification or a call.missed. The lists of
+users have homes of their own: commands behind the script write them, in the same packet. Callers read a call's trail to
+show it: a call may be in a list although its trail has expired. A third list has a line for each ring, with the ids and
+names of its people, so that one command reads all that a search compares.
 """
 
 from collections.abc import Iterator, Mapping
@@ -15,6 +16,7 @@ from bellhop.clock import Micros
 from bellhop.domain.folded_text import folded
 from bellhop.store.blocking_client import together
 from bellhop.store.keys import calls_key, calls_of_user_key, devices_key, people_of_calls_key
+from bellhop.store.scripts import Argument
 
 MAX_CALLS = 10_000
 """Longest list of a tenant. Older calls can still be opened by their id, as long as they have a trail."""
@@ -35,19 +37,35 @@ class IndexedCall(NamedTuple):
     """When the call last began to ring or to notify."""
 
 
-def entry(
-    tenant: str, cid: str, people: Mapping[str, str], *, begins: bool, for_console: bool = True
-) -> dict[str, object]:
-    """Write the entries of one call for take_event.lua. A call that only goes on (not `begins`) keeps its place.
+class NewEntry(NamedTuple):
+    """A call that is added to the lists. If it only goes on (not `begins`), it keeps its place."""
 
-    `people` are the names of the call's users, by id. Without a console, only the lists of users have entries.
-    """
-    limits = [[calls_of_user_key(tenant, user_id), str(MAX_CALLS_OF_USER)] for user_id in people if user_id]
-    written: dict[str, object] = {"cid": cid, "how": "GT" if begins else "NX", "limits": limits}
-    if for_console:
-        limits.insert(0, [calls_key(tenant), str(MAX_CALLS)])
-        written["people"] = [people_of_calls_key(tenant), _line(cid, people), str(MAX_LINES)]
-    return written
+    cid: str
+    people: Mapping[str, str]
+    """The names of the call's users, by id."""
+    began_at: Micros
+    """By Redis's clock."""
+    begins: bool
+
+    @property
+    def how(self) -> str:
+        """The option of ZADD."""
+        return "GT" if self.begins else "NX"
+
+    def for_tenant(self) -> dict[str, str]:
+        """Return what take_event.lua adds to the tenant's lists."""
+        line = _line(self.cid, self.people)
+        return {"cid": self.cid, "how": self.how, "most": str(MAX_CALLS), "line": line, "most_lines": str(MAX_LINES)}
+
+    def for_users(self, tenant: str, ttl_s: int) -> list[tuple[Argument, ...]]:
+        """Return the commands that add it to the lists of its users. If they run again, they change nothing."""
+        keys = [calls_of_user_key(tenant, user_id) for user_id in self.people if user_id]
+        commands: list[tuple[Argument, ...]] = []
+        for key in keys:
+            commands.append(("ZADD", key, self.how, self.began_at, self.cid))
+            commands.append(("ZREMRANGEBYRANK", key, 0, -1 - MAX_CALLS_OF_USER))
+            commands.append(("EXPIRE", key, ttl_s))
+        return commands
 
 
 def _line(cid: str, people: Mapping[str, str]) -> str:

@@ -1,6 +1,7 @@
 """The objects that all views of the web process share, made once for each process."""
 
 import time
+from functools import partial
 from typing import Any
 
 from flask import current_app
@@ -13,7 +14,7 @@ from bellhop.store.blocking_client import blocking, run_script
 from bellhop.store.redis_clock import RedisClock, read_time
 from bellhop.store.redis_url import shown, shown_database
 from bellhop.store.replication import ReplicatedScripts
-from bellhop.store.scripts import Command
+from bellhop.store.scripts import Argument, Command
 from bellhop.telemetry.outage import redis_outage
 from bellhop.trail import DAY_S
 from webhook.client_address import networks, within
@@ -101,9 +102,10 @@ class WebContext:
             self._clock_valid_until_s = answered_s + CLOCK_MAX_AGE_S
         return self._clock.now()
 
-    def run(self, command: Command) -> Any:
-        """Run a script with its keys and arguments. Raises redis.exceptions.RedisError."""
-        return self.intake_redis.run(command) if on_the_loop() else run_script(self.redis, command)
+    def run(self, command: Command, *behind: tuple[Argument, ...]) -> Any:
+        """Run a script, and commands behind it; returns the script's answer. Raises redis.exceptions.RedisError."""
+        run = self.intake_redis.run if on_the_loop() else partial(run_script, self.redis)
+        return run(command, *behind)
 
 
 def web_context() -> WebContext:

@@ -53,19 +53,21 @@ class IntakeRedis:
             return wait_for(self._twice(lambda store: store.together(*commands)))
         return [self._run_blocking(command) for command in commands]
 
-    def run(self, command: Command) -> Any:
-        """Run a script. Raises redis.exceptions.RedisError."""
+    def run(self, command: Command, *behind: tuple[Argument, ...]) -> Any:
+        """Run a script, and commands behind it; returns the script's answer. Raises redis.exceptions.RedisError."""
         if not on_the_loop():
-            return self._run_blocking(command)
-        asked = self._shared.prompt().ask(command)
+            return self._run_blocking(command, *behind)
+        asked = self._shared.prompt().ask(command, *behind)
         if asked is None:
-            return wait_for(self._twice(lambda store: store.script(*command)))
-        answer = wait_for(asked)
-        if isinstance(answer, (NoScriptError, RedisConnectionError, RedisTimeoutError)):
-            return wait_for(self._shared.prompt().script(*command))
-        if isinstance(answer, RedisError):
-            raise answer
-        return answer
+            return wait_for(self._twice(lambda store: store.together(command, *behind)))[0]
+        wait_for(asked[-1])
+        answers = [future.result() for future in asked]
+        if any(isinstance(answer, (NoScriptError, RedisConnectionError, RedisTimeoutError)) for answer in answers):
+            return wait_for(self._shared.prompt().together(command, *behind))[0]
+        for answer in answers:
+            if isinstance(answer, RedisError):
+                raise answer
+        return answers[0]
 
     @property
     def _shared(self) -> "LoopConnections":

@@ -86,14 +86,15 @@ class Store:
         (answer,) = await self.together(Command(name, keys, args))
         return answer
 
-    def ask(self, command: Command) -> "asyncio.Future[Any] | None":
-        """Send a script on the open connection, without a task. The future's result is the answer, or a RedisError.
+    def ask(self, command: Command, *behind: tuple[Argument, ...]) -> "list[asyncio.Future[Any]] | None":
+        """Send a script, and commands after it, on the open connection, without a task.
 
-        None if no connection is open, or with Sentinels: then only `script` knows whether the answer counts.
+        The result of each future is the answer, or a RedisError; the last is done last. None if no
+        connection is open, or with Sentinels: then only `together` knows whether the answers count.
         """
         if self._sentinels is not None or self._connection is None or not self._connection.usable:
             return None
-        return self._connection.ask(scripts.by_digest(command))
+        return [self._connection.ask(part) for part in (scripts.by_digest(command), *behind)]
 
     async def together(self, *commands: Command | tuple[Argument, ...]) -> list[Any]:
         """Run commands and scripts one after the other, in a single round trip; returns their answers.

@@ -48,12 +48,15 @@ def blocking(url: str, *, timeout_s: Seconds, repeats: int = 0, connections: int
     return Redis.from_pool(pool)
 
 
-def run_script(redis: Redis, command: Command) -> Any:
-    """Run a script atomically. Raises as redis-py does."""
+def run_script(redis: Redis, command: Command, *behind: tuple[Argument, ...]) -> Any:
+    """Run a script atomically, and commands after it; returns the script's answer. Raises as redis-py does."""
     try:
-        return redis.execute_command(*by_digest(command))  # type: ignore[no-untyped-call]
+        answer = redis.execute_command(*by_digest(command))  # type: ignore[no-untyped-call]
     except NoScriptError:  # a new or restarted server: the script has not run
-        return redis.execute_command(*by_source(command))  # type: ignore[no-untyped-call]
+        answer = redis.execute_command(*by_source(command))  # type: ignore[no-untyped-call]
+    if behind:
+        together(redis, *behind)
+    return answer
 
 
 def together(redis: Redis, *commands: Command | tuple[Argument, ...]) -> list[Any]:

@@ -28,8 +28,10 @@ from bellhop.store.keys import (
     QUESTION_BUDGET,
     RQ_QUEUES,
     call_key,
+    calls_key,
     lease_key,
     owner_key,
+    people_of_calls_key,
     question_key,
     round_key,
     round_prefix,
@@ -78,15 +80,17 @@ class EventToTake(msgspec.Struct, frozen=True, gc=False):
     """Whether the jobs settle the call: if such a job waits already, they are not queued."""
     redis_ahead_us: int = 0
     """How far Redis's clock is ahead of Stream's."""
-    listed: Mapping[str, object] | None = None
-    """The call's entry in the lists of latest calls (`bellhop.call_index.entry`)."""
+    listed: Mapping[str, str] | None = None
+    """The call's entry in the tenant's lists of latest calls (`bellhop.call_index.NewEntry`)."""
 
 
 def take_event(event: EventToTake) -> Command:
     """Apply one event, once for each webhook. The script returns "taken" or "already"."""
     tenant, cid = event.tenant, event.cid
     keys = [webhook_key(event.claim or event.webhook), call_key(tenant, cid), trail_key(tenant, cid), AGENDA]
-    keys += [rung_key(tenant, cid), webhook_key(event.webhook), round_prefix(tenant, cid)]
+    keys += [rung_key(tenant, cid), webhook_key(event.webhook)]
+    if begun := event.round or event.missed:
+        keys += [round_prefix(tenant, cid), round_key(tenant, cid, begun.started_at)]
     redis_now = Micros(event.now + event.redis_ahead_us)
     settle_at = Micros(event.settle_at + event.redis_ahead_us)
     document: dict[str, Any] = {
@@ -111,10 +115,9 @@ def take_event(event: EventToTake) -> Command:
         document["round"] = _opened(event.round, settle_at)
     if event.missed:
         document["missed"] = _opened(event.missed, settle_at)
-    for begun in filter(None, (event.round, event.missed)):
-        keys.append(round_key(tenant, cid, begun.started_at))
     if event.listed:
-        document["listed"] = event.listed
+        document["listed"] = {**event.listed, "first_key": str(len(keys) + 1)}
+        keys += (calls_key(tenant), people_of_calls_key(tenant))
     args: list[Argument] = [trail.LENGTH, WEBHOOK_TTL_S, CALL_TTL_S, OPEN_TTL_S, event.trail_ttl_s]
     return Command("calls/take_event", keys, [*args, _packed(document)])
 

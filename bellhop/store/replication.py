@@ -33,13 +33,13 @@ class ReplicatedScripts:
         self._redis, self._replicas = redis, replicas
         self._doubt = PrimaryDoubt()
 
-    def __call__(self, command: Command) -> Any:
-        """Run a script."""
+    def __call__(self, command: Command, *behind: tuple[Argument, ...]) -> Any:
+        """Run a script, and commands after it."""
         began = Seconds(time.monotonic())
         try:
-            answer, reached = self._run(by_digest(command))
+            answer, reached = self._run(by_digest(command), *behind)
         except NoScriptError:  # a new primary: the script has not run
-            answer, reached = self._run(by_source(command))
+            answer, reached = self._run(by_source(command), *behind)
         if reached < self._replicas:
             raise NotReplicatedError(f"{reached} of {self._replicas} replicas have it")
         # A primary that hung may continue after another was promoted, and its old replicas may still answer WAIT.
@@ -48,9 +48,10 @@ class ReplicatedScripts:
             raise NotReplicatedError("another server is the primary now")
         return answer
 
-    def _run(self, command: tuple[Argument, ...]) -> list[Any]:
-        """Run a script and then WAIT on the same connection; returns both answers."""
+    def _run(self, *commands: tuple[Argument, ...]) -> tuple[Any, int]:
+        """Run commands and then WAIT on the same connection; returns the first answer and that of WAIT."""
         with self._redis.pipeline(transaction=False) as pipeline:
-            pipeline.execute_command(*command)  # type: ignore[no-untyped-call]
-            pipeline.execute_command("WAIT", self._replicas, WAIT_MS)  # type: ignore[no-untyped-call]
-            return pipeline.execute()
+            for command in (*commands, ("WAIT", self._replicas, WAIT_MS)):
+                pipeline.execute_command(*command)  # type: ignore[no-untyped-call]
+            answers = pipeline.execute()
+            return answers[0], answers[-1]

@@ -6,7 +6,7 @@ Each family of scripts has one owner, which knows the order of its keys and argu
 
 import hashlib
 import re
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from functools import cache
 from pathlib import Path
 from typing import Any, NamedTuple, Protocol
@@ -25,8 +25,12 @@ class Command(NamedTuple):
     args: Sequence[Argument]
 
 
-ScriptRunner = Callable[[Command], Any]
-"""Runs a script in a blocking way, and returns its answer."""
+class ScriptRunner(Protocol):
+    """Runs a script, and then commands in the same packet; `bellhop.store.blocking_client.run_script` does so."""
+
+    def __call__(self, command: Command, /, *behind: tuple[Argument, ...]) -> Any:
+        """Return the script's answer. Raises if any of them failed; then all of them may have run."""
+        ...
 
 
 class Scripts(Protocol):

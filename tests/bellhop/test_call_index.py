@@ -78,7 +78,7 @@ def test_a_missed_call_and_a_notification_are_listed_too(redis_client, take):
 def test_lists_hold_no_more_than_the_latest(redis_client, take):
     redis_client.zadd(calls_key("default"), {f"default:old-{number}": NOW - number for number in range(MAX_CALLS)})
     for number in range(70):
-        take(ring(f"default:{number}"), NOW + 1 + number)
+        take(ring(f"default:{number}", NOW + 1 + number), NOW + 1 + number)
     newest = [f"default:{number}" for number in range(69, -1, -1)]
     assert calls(redis_client) == newest + [f"default:old-{number}" for number in range(MAX_CALLS - 70)]
     assert calls(redis_client, calls_of_user_key("default", "ben"))[-1] == f"default:{70 - MAX_CALLS_OF_USER}"

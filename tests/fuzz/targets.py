@@ -73,7 +73,7 @@ def effects_(data: bytes) -> None:
         assert found.round.caller_id not in {recipient.id for recipient in found.round.recipients}
     documents: list[dict[str, Any]] = []
 
-    def run(command: Command) -> bytes:
+    def run(command: Command, *behind: object) -> bytes:
         assert all(key.encode() for key in command.keys)
         documents.append(msgspec.msgpack.decode(command.args[-1]))
         return b"taken"

@@ -8,7 +8,7 @@ import structlog
 from flask import Blueprint
 from pydantic import ConfigDict, StringConstraints
 
-from bellhop import call_index
+from bellhop.call_index import NewEntry
 from bellhop.clock import Micros, as_datetime
 from bellhop.domain import round_of_test
 from bellhop.domain.outcomes import Outcome
@@ -148,7 +148,7 @@ def _begin(request: ApiRequest, round_: Round, arrival: StreamTime) -> None:
         for command in keep_test(queued):
             pipeline.execute_command(*command)  # type: ignore[no-untyped-call]
         pipeline.execute()
-    listed = call_index.entry(round_.tenant, round_.cid, {request.user_id: ""}, begins=True)
+    entry = NewEntry(round_.cid, {request.user_id: ""}, redis_now, begins=True) if context.settings.console else None
     event = EventToTake(
         round_.tenant,
         round_.cid,
@@ -160,9 +160,10 @@ def _begin(request: ApiRequest, round_: Round, arrival: StreamTime) -> None:
         settle_at=arrival.now,
         jobs=[job(f"ring-{digest}", RING_JOB, queued)],
         redis_ahead_us=arrival.redis_ahead_us,
-        listed=listed if context.settings.console else None,
+        listed=entry.for_tenant() if entry else None,
     )
-    context.intake_redis.run(take_event(event))
+    lists = entry.for_users(round_.tenant, context.intake.trail_ttl_s) if entry else []
+    context.intake_redis.run(take_event(event), *lists)
 
 
 def _line(round_: Round, redis_now: Micros, redis_ahead_us: int) -> str:

@@ -10,7 +10,8 @@ import hashlib
 from enum import StrEnum
 from functools import lru_cache
 
-from bellhop import call_index, trail
+from bellhop import trail
+from bellhop.call_index import NewEntry
 from bellhop.clock import Micros
 from bellhop.domain.outcomes import Outcome
 from bellhop.domain.rejections import word_of
@@ -66,6 +67,7 @@ def apply(
     cause = origin(digest, redis_now)
     calls = effects.refused is None
     opened = queued_round(effects.round, cause) if effects.round and calls else None
+    entry = _entry(effects, redis_ahead_us) if listed or listed_for_users else None
     taken = EventToTake(
         tenant,
         event.cid,
@@ -86,9 +88,10 @@ def apply(
         jobs_need_open=isinstance(effects.work, CallWork) and effects.missed is None,
         jobs_settle=isinstance(effects.work, CallWork),
         redis_ahead_us=redis_ahead_us,
-        listed=_entry(effects, for_console=listed) if listed or listed_for_users else None,
+        listed=entry.for_tenant() if entry and listed else None,
     )
-    verdict = Verdict(run_script(take_event(taken)).decode())
+    lists = entry.for_users(tenant, trail_ttl_s) if entry else []
+    verdict = Verdict(run_script(take_event(taken), *lists).decode())
     return Verdict.TURNED_AWAY if verdict is Verdict.TAKEN and not calls else verdict
 
 
@@ -144,7 +147,7 @@ def _repeated(event: Event, redis_now: Micros, redis_ahead_us: int, attempt: int
     )
 
 
-def _entry(effects: Effects, *, for_console: bool) -> dict[str, object] | None:
+def _entry(effects: Effects, redis_ahead_us: int) -> NewEntry | None:
     about = effects.missed or (effects.work.payload if effects.work else None)
     if not isinstance(about, Round):
         return None
@@ -152,8 +155,8 @@ def _entry(effects: Effects, *, for_console: bool) -> dict[str, object] | None:
     people = dict.fromkeys((about.caller_id, *about.callers), "")
     people[about.caller_id] = about.caller_name
     people |= {recipient.id: recipient.name for recipient in recipients}
-    begins = effects.missed is None
-    return call_index.entry(about.tenant, about.cid, people, begins=begins, for_console=for_console)
+    began_at = Micros(about.started_at + redis_ahead_us)
+    return NewEntry(about.cid, people, began_at, begins=effects.missed is None)
 
 
 def _job(

@@ -7,10 +7,11 @@ import pytest
 import redis
 from click.testing import CliRunner
 
-from bellhop.call_index import entry
+from bellhop.call_index import NewEntry
 from bellhop.cli import main
 from bellhop.clock import iso
-from bellhop.store.keys import trail_key
+from bellhop.store.blocking_client import together
+from bellhop.store.keys import calls_key, people_of_calls_key, trail_key
 from bellhop.trail import PushAttempted, PushSkipped, UserSettled, WebhookReceived
 from tests.trails import line
 
@@ -54,11 +55,10 @@ def bellhop(redis_url):
         def keep(cid, lines, people):
             client.rpush(trail_key("default", cid), *lines)
             began = json.loads(lines[0])[3]["r"]
-            listed = entry("default", cid, people, begins=True)
-            client.zadd(listed["limits"][0][0], {cid: began})
-            for key, _ in listed["limits"][1:]:
-                client.zadd(key, {cid: began})
-            client.lpush(listed["people"][0], listed["people"][1])
+            entry = NewEntry(cid, people, began, begins=True)
+            client.zadd(calls_key("default"), {cid: began})
+            client.lpush(people_of_calls_key("default"), entry.for_tenant()["line"])
+            together(client, *entry.for_users("default", 60))
 
         keep("livestream:2", CALLS["livestream:2"], {"sara": "", "ben": ""})
         keep("default:2", CALLS["default:2"], {"sara": "", "jane": "", "ben": ""})

@@ -6,8 +6,8 @@ from pathlib import Path
 import msgspec
 import pytest
 
-from bellhop import call_index
 from bellhop.audience import Audience, Destination
+from bellhop.call_index import NewEntry
 from bellhop.domain.announcement import CALLER_TYPES, AnnouncementType, about_ring
 from bellhop.domain.phone_report import PhoneEvent
 from bellhop.domain.ticket import Ticket
@@ -122,7 +122,7 @@ COMMANDS = (
             round=ROUND,
             missed=ROUND,
             jobs=[RING],
-            listed=call_index.entry("default", "default:1", {"ben": "Ben"}, begins=True),
+            listed=NewEntry("default:1", {"ben": "Ben"}, 1, begins=True).for_tenant(),
         )
     ),
     call_scripts.settle_call(CallToSettle("default", "default:1", 1, 1, [FINAL], None, [1])),

@@ -4,7 +4,7 @@ from functools import partial
 
 import pytest
 
-from bellhop.call_index import MAX_CALLS, MAX_LINES, calls_with, entry, is_known_user
+from bellhop.call_index import MAX_CALLS, MAX_LINES, NewEntry, calls_with, is_known_user
 from bellhop.explain.summary import Extent, Flag
 from bellhop.store.keys import calls_key, calls_of_user_key, people_of_calls_key, trail_key
 from bellhop.trail import PushAttempted, WebhookReceived, encode
@@ -29,8 +29,8 @@ def begin(redis_client):
             redis_client.rpush(trail_key("default", cid), *lines)
             for key in (calls_key("default"), calls_of_user_key("default", user)):
                 redis_client.zadd(key, {cid: at})
-            names, people, _ = entry("default", cid, {"sara": "Sára Lind", user: name}, begins=True)["people"]
-            redis_client.lpush(names, people)
+            people = NewEntry(cid, {"sara": "Sára Lind", user: name}, 0, begins=True).for_tenant()["line"]
+            redis_client.lpush(people_of_calls_key("default"), people)
 
     return begin
 
@@ -180,7 +180,7 @@ def test_a_search_in_full_lists_takes_few_commands(redis_client):
     """The lists are read whole. With the search, that took 12 ms of a core that was busy with other work."""
     calls = {f"default:{number:036}": number for number in range(MAX_CALLS)}
     redis_client.zadd(calls_key("default"), {cid: T + number for cid, number in calls.items()})
-    lines = [entry("default", cid, {f"ben-{n}": f"Ben {n}"}, begins=True)["people"][1] for cid, n in calls.items()]
+    lines = [NewEntry(cid, {f"ben-{n}": f"Ben {n}"}, 0, begins=True).for_tenant()["line"] for cid, n in calls.items()]
     redis_client.lpush(people_of_calls_key("default"), *(lines * 2)[:MAX_LINES])
     redis_client.config_resetstat()
     found = {text: next(calls_with(redis_client, "default", text, 0, 26)) for text in ("ben 777", "ben")}

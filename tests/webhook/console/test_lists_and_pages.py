@@ -6,7 +6,7 @@ from html import unescape
 
 import pytest
 
-from bellhop.call_index import entry
+from bellhop.call_index import NewEntry
 from bellhop.clock import micros
 from bellhop.domain.phone import PhoneHealth
 from bellhop.store.blocking_client import run_script
@@ -40,7 +40,7 @@ def call(redis_client):
         redis_client.rpush(trail_key("default", cid), *lines)
         for key in (calls_key("default"), *(calls_of_user_key("default", user) for user in people)):
             redis_client.zadd(key, {cid: at})
-        redis_client.lpush(people_of_calls_key("default"), entry("default", cid, people, begins=True)["people"][1])
+        redis_client.lpush(people_of_calls_key("default"), NewEntry(cid, people, 0, begins=True).for_tenant()["line"])
 
     return call
 

@@ -36,12 +36,13 @@ WRITTEN = {
     "trail": trail_key("default", CALL.cid),
     "agenda": AGENDA,
     "the tenant's calls": calls_key("default"),
-    "the user's calls": calls_of_user_key("default", "ben"),
     "people of the tenant's calls": people_of_calls_key("default"),
     "job": JOB,
     "queue": QUEUE,
 }
-"""The keys that a call.ring is written to."""
+"""The keys that the script writes for a call.ring."""
+BENS_CALLS, SARAS_CALLS = (calls_of_user_key("default", user) for user in ("ben", CALL.caller))
+"""The keys that commands behind the script write."""
 
 
 @pytest.fixture
@@ -75,7 +76,8 @@ def test_a_session_is_told_once_however_often_it_goes_live(redis_url, redis_clie
 def state(redis):
     """What a ring has written, without the times of arrival."""
     lines = [milestone.what for milestone in read_trail(redis.lrange(WRITTEN["trail"], 0, -1))]
-    lists = [redis.zrange(WRITTEN[name], 0, -1) for name in ("agenda", "the tenant's calls", "the user's calls")]
+    lists = [redis.zrange(WRITTEN[name], 0, -1) for name in ("agenda", "the tenant's calls")]
+    lists.append(redis.zrange(BENS_CALLS, 0, -1, withscores=True))
     expires = [redis.ttl(WRITTEN[name]) > 0 for name in ("call", "round", "trail")]
     return lines, lists, expires, redis.hgetall(WRITTEN["round"]).keys(), redis.lrange(QUEUE, 0, -1)
 
@@ -84,8 +86,8 @@ def test_every_key_that_is_written_is_broken_below(post, redis_client):
     assert post(RING) == (200, "taken")
     others = {b"bellhop:metrics", stream_clock_key("default").encode()}
     written = {key for key in redis_client.keys("*") if not key.startswith(b"bellhop:webhook:")} - others
-    sara = calls_of_user_key("default", CALL.caller).encode()
-    assert written - {sara} == {key.encode() for key in WRITTEN.values()} - others
+    keys = {*WRITTEN.values(), BENS_CALLS, SARAS_CALLS}
+    assert written == {key.encode() for key in keys} - others
 
 
 @pytest.mark.parametrize("broken", WRITTEN)
@@ -103,6 +105,20 @@ def test_a_repeat_is_taken_once_after_a_key_was_wrong(post, redis_client, broken
     assert state(redis_client) == expected
     assert post(RING) == (200, "already")
     assert redis_client.llen(QUEUE) == 1
+
+
+def test_a_ring_is_taken_without_its_users_list_and_a_repeat_writes_that(post, redis_client):
+    post(RING)
+    expected = state(redis_client)
+    redis_client.flushall()
+    redis_client.set(BENS_CALLS, "not what belongs here")
+    assert post(RING)[0] == 503
+    assert redis_client.llen(QUEUE) == 1
+    redis_client.delete(BENS_CALLS)
+    assert post(RING) == (200, "already")
+    after = state(redis_client)
+    assert after[0] == ["received", "repeated"]
+    assert after[1:] == expected[1:]
 
 
 @pytest.mark.parametrize("field", ["version", "pruned"])

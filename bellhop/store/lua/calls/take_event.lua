@@ -4,8 +4,9 @@
 -- If this runs again because the answer was lost, it returns "already" and changes nothing but the trail.
 -- KEYS
 --   1 the claim of the webhook   2 the call   3 the trail   4 the agenda   5 traces of forgotten rounds
---   6 the claim of an older version, by the webhook's id   7 start of the rounds' keys
---   then that of the round that begins, those of the jobs, and the lists of the latest calls
+--   6 the claim of an older version, by the webhook's id
+--   if a round begins: 7 start of the rounds' keys   8 the round
+--   then those of the jobs, and the lists of the latest calls
 -- ARGV
 --   1 length of a trail   2 seconds to keep the claim   3 a call   4 a call with an open round   5 the trail, from now
 --   6 what to do as MessagePack, every number in it a string (bellhop/store/call_scripts.py describes it)
@@ -15,7 +16,7 @@
 -- include: lib/rounds
 -- include: lib/repeats
 -- include: lib/trail
-local claim, call, trail, agenda, traces, claim_by_id, rounds = unpack(KEYS, 1, 7)
+local claim, call, trail, agenda, traces, claim_by_id = unpack(KEYS, 1, 6)
 local trail_length, claim_ttl, call_ttl, open_ttl, trail_ttl = ARGV[1], ARGV[2], ARGV[3], ARGV[4], ARGV[5]
 local doc = cmsgpack.unpack(ARGV[6])
 -- For this time after a settle job was queued, the call's events queue no other, unless the job has settled the call.
@@ -105,7 +106,7 @@ local function without_round(missed)
   local of_session = rounds_where(rounds_of(redis.call('HGETALL', call)), function(_, session)
     return session == missed.session_id or session == '' or missed.session_id == ''
   end)
-  local covered = first_rounds_with(users, of_session, rounds, function(started_at, ringless)
+  local covered = first_rounds_with(users, of_session, KEYS[7], function(started_at, ringless)
     return ringless or started_at <= tonumber(missed.started_at)
   end)
   if stored.forgotten then
@@ -148,7 +149,7 @@ if opened then
   end
   -- What an earlier event of this round has written stays as it is.
   local write = was_opened and write_missing_fields or write_fields
-  local round = rounds .. opened.started_at
+  local round = KEYS[8]
   write(round, fields)
   redis.call('EXPIRE', round, open_ttl)
   redis.call('ZADD', agenda, 'LT', is_known and math.floor(doc.now_us / 1000) or opened.settle_at_ms, doc.member)
@@ -168,26 +169,20 @@ if doc.jobs_settle and is_open and waits_until > tonumber(doc.now_us) then
   redis.call('ZADD', agenda, 'XX', 'LT', math.floor(waits_until / 1000), doc.member)
 end
 
--- The lists of the latest calls (bellhop/call_index.py). Calls that have no trail any more leave the tenant's list.
-if doc.listed then
-  local is_listed
-  for number, list in ipairs(doc.listed.limits) do
-    local added = redis.call('ZADD', list[1], doc.listed.how, doc.now_us, doc.listed.cid) == 1
-    if number == 1 then is_listed = not added end
-    if added then
-      redis.call('ZREMRANGEBYRANK', list[1], 0, -1 - tonumber(list[2]))
-    end
-    redis.call('EXPIRE', list[1], trail_ttl)
-  end
-  if doc.listed.people then
-    local oldest = tonumber(doc.now_us) - tonumber(trail_ttl) * 1e6
-    redis.call('ZREMRANGEBYSCORE', doc.listed.limits[1][1], '-inf', string.format('(%.0f', oldest))
-    -- A search compares the ids and names. A call that only goes on has a line already.
-    local lines, line, most = unpack(doc.listed.people)
-    if doc.listed.how == 'GT' or not is_listed then
-      if redis.call('LPUSH', lines, line) > tonumber(most) then redis.call('LTRIM', lines, 0, tonumber(most) - 1) end
-      redis.call('EXPIRE', lines, trail_ttl)
-    end
+-- The lists of the tenant's latest calls (bellhop/call_index.py). Calls that have no trail any more leave them.
+local listed = doc.listed
+if listed then
+  local calls, lines = unpack(KEYS, tonumber(listed.first_key), tonumber(listed.first_key) + 1)
+  local added = redis.call('ZADD', calls, listed.how, doc.now_us, listed.cid) == 1
+  if added then redis.call('ZREMRANGEBYRANK', calls, 0, -1 - tonumber(listed.most)) end
+  redis.call('EXPIRE', calls, trail_ttl)
+  local oldest = tonumber(doc.now_us) - tonumber(trail_ttl) * 1e6
+  redis.call('ZREMRANGEBYSCORE', calls, '-inf', string.format('(%.0f', oldest))
+  -- A search compares the ids and names. A call that only goes on has a line already.
+  if listed.how == 'GT' or added then
+    local most = tonumber(listed.most_lines)
+    if redis.call('LPUSH', lines, listed.line) > most then redis.call('LTRIM', lines, 0, most - 1) end
+    redis.call('EXPIRE', lines, trail_ttl)
   end
 end
 
