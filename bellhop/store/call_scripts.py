@@ -297,6 +297,7 @@ def claim_devices(
     `redis_ahead_us`: how far Redis's clock is ahead of Stream's, if the worker read it a moment ago. `tickets`: whether
     the pushes carry tickets; then the round remembers for whom each device was rung. `rung`, of a second ring: for each
     device, the key of the device by which its phone was rung.
+    Whether each token still belongs to its user, `read_owners` says.
     The script returns the time left (µs), that difference if it read it, then for each device "go", the reason why it
     may not be sent this push, or "orphaned " and a claim that must be ended by `record_lost_attempts` first.
     """
@@ -307,8 +308,13 @@ def claim_devices(
     args += [part for device in devices for part in device]
     round_of_call = round_key(tenant, cid, round_.started_at)
     keys = [call_key(tenant, cid), round_of_call, lease_key(worker), stream_clock_key(tenant), rung_key(tenant, cid)]
-    keys += [round_prefix(tenant, cid), lease_key(""), owner_key(tenant, "")]
+    keys += [round_prefix(tenant, cid), lease_key("")]
     return Command("calls/claim_devices", keys, args)
+
+
+def read_owners(tenant: str, device_keys: Iterable[str]) -> tuple[Argument, ...]:
+    """Return the command that reads which user has each push token. It goes right before `claim_devices`."""
+    return ("MGET", *(owner_key(tenant, key) for key in device_keys))
 
 
 class LostAttempt(NamedTuple):

@@ -40,8 +40,8 @@ class Scripts(Protocol):
         """Run lua/<name>.lua."""
         ...
 
-    async def together(self, *commands: Command) -> list[Any]:
-        """Run scripts one after the other, in a single round trip."""
+    async def together(self, *commands: Command | tuple[Argument, ...]) -> list[Any]:
+        """Run scripts and commands one after the other, in a single round trip."""
         ...
 
 

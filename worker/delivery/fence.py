@@ -18,7 +18,7 @@ from bellhop.domain.call import Standing
 from bellhop.domain.outcomes import Outcome
 from bellhop.domain.push import Push, PushKind
 from bellhop.domain.round import Round
-from bellhop.store.call_scripts import claim_devices, record_attempt, record_lost_attempts
+from bellhop.store.call_scripts import claim_devices, read_owners, record_attempt, record_lost_attempts
 from bellhop.store.redis_clock import RedisClock
 from bellhop.store.retry import until_redis_answers
 from bellhop.store.scripts import Command, Scripts
@@ -38,7 +38,6 @@ REFUSALS = {
     "held": Outcome.HELD,
     "no_lease": Outcome.HELD,
     "reported": Outcome.REPORTED,
-    "signed_out": Outcome.SIGNED_OUT,
     "rung_again": Outcome.RUNG_AGAIN,
     "still_rings": Outcome.STILL_RINGS,
     Standing.ANSWERED: Outcome.ANSWERED,
@@ -53,6 +52,8 @@ REFUSALS = {
     Standing.REMOVED: Outcome.REMOVED,
 }
 """What each answer of claim_devices.lua means for a push. None: it may be sent."""
+LESS_THAN_SIGNED_OUT = (None, Outcome.RUNG_AGAIN, Outcome.HELD)
+"""Answers of the script that do not matter if the token has left its user."""
 ORPHANED = "orphaned "
 """The start of the answer for a device whose claim was left by a worker that died. The claim follows."""
 
@@ -178,6 +179,27 @@ class Fence:
         return record_attempt(self._round, lines, kind=self._kind, worker=self._worker, run=self._run, devices=devices)
 
     async def _claim(self, attempts: list[tuple[Push, Seconds]]) -> list[Admission]:
+        """Claim devices, and give back those whose tokens have left their users."""
+        owners, admissions = await self._claim_all(attempts)
+        moved = {
+            number
+            for number, ((push, _), owner, admission) in enumerate(zip(attempts, owners, admissions, strict=True))
+            if owner != push.device.user_id.encode() and admission.refusal in LESS_THAN_SIGNED_OUT
+        }
+        claimed = [Record("", attempts[number][0].device.key) for number in moved if admissions[number].refusal is None]
+        if claimed:
+            await until_redis_answers(lambda: self._store.script(*self.command(claimed)))
+            # The user who has such a token now was refused: the device was claimed. So the others are claimed again.
+            left = [number for number in range(len(attempts)) if number not in moved]
+            again = await self._claim([attempts[number] for number in left]) if left else []
+            for number, admission in zip(left, again, strict=True):
+                admissions[number] = admission
+        for number in moved:
+            admissions[number] = admissions[number]._replace(refusal=Outcome.SIGNED_OUT)
+        return admissions
+
+    async def _claim_all(self, attempts: list[tuple[Push, Seconds]]) -> tuple[list[bytes | None], list[Admission]]:
+        """Return which user has each token, and what the script says. Both are read at the same time."""
         claiming = partial(
             claim_devices,
             self._round,
@@ -193,15 +215,17 @@ class Fence:
 
         tenant, clock = self._round.tenant, self._clock
 
-        async def claim() -> tuple[Seconds, Any]:
+        owners_now = read_owners(tenant, (push.device.key for push, _ in attempts))
+
+        async def claim() -> tuple[Seconds, list[Any]]:
             command = claiming(redis_ahead_us=clock.ahead_of_stream_us(tenant))
-            return Seconds(time.monotonic()), await self._store.script(*command)
+            return Seconds(time.monotonic()), await self._store.together(owners_now, command)
 
         began = time.perf_counter()
         if restore := self._sent.restore(self._pushes, (push.device.key for push, _ in attempts)):
             note_restored(await until_redis_answers(lambda: self._store.script(*restore)))
         while True:
-            asked_at, (left_us, redis_ahead_us, *codes) = await until_redis_answers(claim)
+            asked_at, (owners, (left_us, redis_ahead_us, *codes)) = await until_redis_answers(claim)
             if redis_ahead_us:
                 clock.note_ahead_of_stream(tenant, int(redis_ahead_us))
             answers = [code.decode() for code in codes]
@@ -209,7 +233,7 @@ class Fence:
                 break
         metrics.FENCE.observe(Seconds(time.perf_counter() - began))
         left_s = seconds(int(left_us))
-        return [Admission(REFUSALS[answer], asked_at, left_s) for answer in answers]
+        return owners, [Admission(REFUSALS[answer], asked_at, left_s) for answer in answers]
 
     async def _record_lost(self, attempts: list[tuple[Push, Seconds]], answers: list[str]) -> bool:
         """Put the attempts of dead workers on the trail. If there were any, the fence must be asked again."""

@@ -99,10 +99,11 @@ class TestStore:
         return self.client.execute_command(*args)
 
     async def together(self, *commands: tuple[Any, ...]) -> list[Any]:
-        with self.client.pipeline(transaction=False) as pipeline:
-            for command in commands:
-                pipeline.execute_command(*(("LRANGE", "test:clock", 0, 1) if command == ("TIME",) else command))
-            return [_flat(answer) for answer in pipeline.execute()]
+        return [self.run(each) if isinstance(each, scripts.Command) else self._read(each) for each in commands]
+
+    def _read(self, command: tuple[Any, ...]) -> Any:
+        answer = self.client.execute_command(*(("LRANGE", "test:clock", 0, 1) if command == ("TIME",) else command))
+        return _flat(answer)
 
 
 def _flat(answer: Any) -> Any:

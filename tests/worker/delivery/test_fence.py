@@ -127,6 +127,28 @@ async def test_a_phone_that_was_passed_on_or_signed_out_is_not_rung(store, redis
     assert await claim(Fence(store, "w-1", PushKind.RING, round_), push, 3) is Outcome.SIGNED_OUT
 
 
+async def test_a_token_that_has_moved_rings_its_new_user_alone(store, redis_url):
+    """Both users' devices were read before the token moved, and are claimed together."""
+    round_ = ringing(redis_url, USERS[:3])
+    ben, jane, third = pushes(round_)
+    hers = replace(jane, device=jane.device.model_copy(update={"token": ben.device.token}))
+    await store.call("SET", owner_key("default", ben.device.key), USERS[1])
+    fence = Fence(store, "w-1", PushKind.RING, round_)
+    answers = await asyncio.gather(*(claim(fence, push, 3) for push in (ben, hers, third)))
+    assert answers == [Outcome.SIGNED_OUT, None, None]
+    assert await claim(Fence(store, "w-2", PushKind.RING, round_), hers, 3) is Outcome.HELD
+
+
+async def test_a_token_that_has_moved_leaves_no_claim(store, redis_url):
+    round_ = ringing(redis_url)
+    (push,) = pushes(round_)
+    await store.call("SET", owner_key("default", push.device.key), "somebody-else")
+    assert await claim(Fence(store, "w-1", PushKind.RING, round_), push, 3) is Outcome.SIGNED_OUT
+    await store.call("SET", owner_key("default", push.device.key), USERS[0])
+    assert await claim(Fence(store, "w-2", PushKind.RING, round_), push, 3) is None
+    assert await trail_of(store, "default:1") == []
+
+
 async def test_a_repeated_ring_leaves_the_phone_to_the_later_round(store, redis_url):
     early, late = ringing(redis_url, age_s=5), ringing(redis_url)
     for round_ in (early, late):
@@ -148,6 +170,8 @@ async def test_an_admission_has_the_time_left_by_redis_clock(store, redis_url, m
 async def test_a_record_whose_answer_was_lost_is_on_the_trail_once(store, redis_url, sent):
     class LosesAnAnswer:
         lost = 0
+
+        together = store.together
 
         async def script(self, name, keys, args):
             answer = await store.script(name, keys, args)
@@ -399,9 +423,9 @@ async def test_a_thousand_devices_are_claimed_in_two_calls(store, redis_url):
     called = []
 
     class Counting:
-        async def script(self, name, keys, args):
-            called.append(name)
-            return await store.script(name, keys, args)
+        async def together(self, owners, command):
+            called.append(command.script)
+            return await store.together(owners, command)
 
     fence = Fence(Counting(), "w-1", PushKind.RING, round_)
     answers = await asyncio.gather(*(claim(fence, push, 3) for push in everyone))
@@ -461,11 +485,13 @@ async def test_a_claim_that_is_cancelled_leaves_nothing(store, redis_url):
     class Slow:
         """A Redis whose answers come late."""
 
+        async def together(self, *commands):
+            answers = await store.together(*commands)
+            await asyncio.sleep(60)
+            return answers
+
         async def script(self, name, keys, args):
-            answer = await store.script(name, keys, args)
-            if name == "calls/claim_devices":
-                await asyncio.sleep(60)
-            return answer
+            return await store.script(name, keys, args)
 
     round_ = ringing(redis_url)
     (push,) = pushes(round_)
@@ -486,6 +512,8 @@ async def test_a_record_is_written_although_its_writer_was_cancelled(store, redi
         """A Redis that is away for a while."""
 
         away = False
+
+        together = store.together
 
         async def script(self, name, keys, args):
             if self.away:

@@ -3,9 +3,10 @@
 -- in the place of a claim is never sent this push again. An orphaned claim stands for an attempt with an unknown result: its
 -- device gets no other answer until record_lost_attempts.lua has put that attempt on the trail.
 -- A worker without a lease claims nothing: another worker may be running its jobs.
+-- Whether each token still belongs to its user is not known here: the caller reads that right before, in the same packet.
 -- KEYS
 --   1 the call   2 the round   3 the lease of the worker   4 the clock of its Stream app   5 traces of forgotten rounds
---   6 start of the rounds' keys   7 start of the keys of all leases   8 start of the keys that name the owner of a token
+--   6 start of the rounds' keys   7 start of the keys of all leases
 -- ARGV
 --   1 kind of push   2 start of the round µs   3 session   4 callers as JSON   5 deadline µs   6 worker   7 run
 --   8 length of the claim µs   9 seconds to keep a round that has no expiry   10 deadline of the round µs
@@ -18,16 +19,15 @@
 -- include: lib/claim
 -- include: lib/expiry
 -- include: lib/stream_clock
-local call, round, rounds, leases, owners = KEYS[1], KEYS[2], KEYS[6], KEYS[7], KEYS[8]
+local call, round, rounds, leases = KEYS[1], KEYS[2], KEYS[6], KEYS[7]
 local kind, start, session, callers, deadline =
   ARGV[1], tonumber(ARGV[2]), ARGV[3], cjson.decode(ARGV[4]), tonumber(ARGV[5])
 local worker, run, length, ttl = ARGV[6], ARGV[7], tonumber(ARGV[8]), ARGV[9]
 
-local users, fields, tokens = {}, {}, {}
+local users, fields = {}, {}
 for i = 14, #ARGV, 2 do
   users[#users + 1] = ARGV[i]
   fields[#fields + 1] = 's:' .. kind .. ':' .. ARGV[i + 1]
-  tokens[#tokens + 1] = owners .. ARGV[i + 1]
 end
 local the_round = {
   start = start, session = session, callers = callers, deadline = tonumber(ARGV[10]), over = kind == 'missed' or kind == 'ring_over',
@@ -42,8 +42,7 @@ if left <= 0 then
   read_ahead = redis_ahead_us(KEYS[4])
   left = deadline - (now - read_ahead)
 end
-local owners_and_lease = redis.call('MGET', KEYS[3], unpack(tokens))
-local has_lease = owners_and_lease[1] ~= false
+local has_lease = redis.call('EXISTS', KEYS[3]) == 1
 local names = { 'facts', unpack(fields) }
 -- A phone gets no second ring if it has reported in this round with the ticket of one of its two tokens. A web process of an
 -- older version writes only `rang:`.
@@ -76,7 +75,6 @@ for i = 1, #users do
   if not reason and left <= 0 then reason = 'too_late' end
   if not reason and claims[field] == 'sent' then reason = 'duplicate' end
   if not reason and has_reported(i) then reason = 'reported' end
-  if not reason and owners_and_lease[i + 1] ~= users[i] then reason = 'signed_out' end
   if not reason and later[users[i]] then reason = 'rung_again' end
   if not reason and not has_lease then reason = 'no_lease' end
   if not reason and held_by_another(claims[field], worker, run, now, leases) then reason = 'held' end
