@@ -19,6 +19,7 @@ from bellhop.sandbox.installation import Installation
 from bellhop.sandbox.stream_webhooks import Event, SampleCall
 from bellhop.store.keys import AGENDA
 from bellhop.trail import Milestone
+from tests.one_home import each_script_has_one_home
 from tests.trails import trail_of
 
 SOON_S = 20
@@ -163,7 +164,8 @@ async def installation(tmp_path_factory) -> AsyncIterator[Installation]:
     folder = tmp_path_factory.mktemp("installation")
     settings = {"MISSED_GRACE_S": "0.5", "STREAM_QUESTIONS_PER_S": "100", **TWO_WAYS}
     async with Installation(folder, settings, workers=2) as installation:
-        yield installation
+        with each_script_has_one_home(installation.redis.url):
+            yield installation
 
 
 @pytest_asyncio.fixture(loop_scope="session")

@@ -107,7 +107,7 @@ def test_a_repeat_is_taken_once_after_a_key_was_wrong(post, redis_client, broken
     assert redis_client.llen(QUEUE) == 1
 
 
-def test_a_ring_is_taken_without_its_users_list_and_a_repeat_writes_that(post, redis_client):
+def test_a_repeat_lists_the_call_for_a_user_if_that_failed(post, redis_client):
     post(RING)
     expected = state(redis_client)
     redis_client.flushall()

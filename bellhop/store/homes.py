@@ -1,0 +1,123 @@
+"""The home of each key, and the partition where the home is. Pure.
+
+A home is what a key is about: a call, a user, a push token. All keys of one home are in one partition of Redis, so one
+script may use all of them. A single Redis is one partition. Only the store and the queue know of partitions
+(docs/decisions/0020-a-key-has-a-home.md).
+"""
+
+from binascii import crc32, crc_hqx
+from collections.abc import Iterable, Sequence
+from typing import Literal, NamedTuple
+
+HomeKind = Literal["call", "user", "token", "e-mail", "address", "app", "installation", "partition"]
+"""`app` is an app of a push provider. `partition`: each partition has such a key, and a script uses its own one."""
+
+SLOTS = 16384
+"""The hash slots of a Redis Cluster."""
+
+
+class Home(NamedTuple):
+    """What a key is about."""
+
+    kind: HomeKind
+    name: str
+    """It chooses the partition. Empty: the key goes where the other keys of its command are."""
+
+
+class _Rule(NamedTuple):
+    """Where the name of the home is in a key: these many of its parts are before it and behind it."""
+
+    kind: HomeKind
+    before: int = 0
+    behind: int = 0
+
+
+def _rules(rule: _Rule, *kinds: str) -> dict[str, _Rule]:
+    return dict.fromkeys(kinds, rule)
+
+
+_RULES: dict[str, _Rule] = {
+    **_rules(_Rule("call"), "call", "rung", "trail", "told", "question", "rings-open"),
+    **_rules(_Rule("call", behind=1), "round", "rings-of"),
+    **_rules(_Rule("call", before=1), "outbox", "draining"),
+    **_rules(_Rule("user"), "devices", "person", "phones", "held-back", "calls-of", "missed", "fetched"),
+    **_rules(_Rule("user", behind=1), "writes", "test-rings", "rings-by", "rings-to", "mails-by"),
+    **_rules(_Rule("token"), "token"),
+    **_rules(_Rule("address"), "unsubscribed"),
+    **_rules(_Rule("address", behind=1), "mails-to"),
+    **_rules(_Rule("app"), "brake"),
+    **_rules(_Rule("app", before=1, behind=1), "tokens"),
+}
+"""By the part of a key that stands behind `bellhop:`."""
+_WITH_OTHERS: dict[str, HomeKind] = {
+    "webhook": "call",
+    "announced": "call",
+    "letter": "e-mail",
+    "letter-open": "e-mail",
+}
+"""Keys that do not name their home. Their commands have another key that does."""
+_IN_EACH_PARTITION = frozenset(
+    {"worker", "workers", "buried", "inflight", "agenda", "calls", "calls-people", "stream-clock", "foreign-workers"}
+)
+
+
+def home_of(key: str) -> Home:
+    """Return the home of a key, or of the keys that begin so."""
+    space, kind, *rest = key.split(":")
+    if space == "rq" or kind in _IN_EACH_PARTITION:
+        return Home("partition", "")
+    if kind in _WITH_OTHERS:
+        return Home(_WITH_OTHERS[kind], "")
+    if kind in _RULES:
+        home, before, behind = _RULES[kind]
+        return Home(home, ":".join(rest[before : len(rest) - behind]))
+    return Home("installation", kind)
+
+
+def common_home(keys: Iterable[str]) -> Home:
+    """Return the home that all keys of one command have. Raises ValueError if they have several."""
+    homes = {home_of(key) for key in keys}
+    kinds = {home.kind for home in homes if home.kind != "partition"}
+    names = {home.name for home in homes if home.name}
+    if len(kinds) > 1 or len(names) > 1:
+        raise ValueError(f"keys of several homes: {sorted(homes)}")
+    return Home(kinds.pop() if kinds else "partition", names.pop() if names else "")
+
+
+class Partition(NamedTuple):
+    """A part of Redis that is always on one server."""
+
+    tag: str = ""
+    """The hash tag of its keys, such as `16.3`: the number of partitions, and a number. Empty on a single Redis."""
+
+    def key(self, key: str) -> str:
+        """Return the key as it is called in this partition, such as `bellhop:{16.3}:agenda`."""
+        if not self.tag:
+            return key
+        space, _, rest = key.partition(":")
+        return f"{space}:{{{self.tag}}}:{rest}"
+
+
+ALONE: Sequence[Partition] = (Partition(),)
+"""The only partition of a single Redis. Its keys have no tag."""
+
+
+def partitions(count: int) -> Sequence[Partition]:
+    """Return the partitions of a cluster. They lie evenly in its slots, so that its servers get equally many."""
+    tags = (f"{count}.{number}" for number in range(SLOTS))
+    by_place: dict[int, Partition] = {}
+    for tag in tags:
+        by_place.setdefault(slot_of(tag) * count // SLOTS, Partition(tag))
+        if len(by_place) == count:
+            break
+    return tuple(by_place[place] for place in range(count))
+
+
+def slot_of(tag: str) -> int:
+    """Return the hash slot of all keys with this tag, as Redis computes it."""
+    return crc_hqx(tag.encode(), 0) % SLOTS
+
+
+def partition_of(home: Home, among: Sequence[Partition]) -> Partition:
+    """Return the partition where the keys of a home are. It must never change: stored keys depend on it."""
+    return among[crc32(home.name.encode("utf-8", "surrogatepass")) % len(among)]

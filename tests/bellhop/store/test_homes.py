@@ -1,0 +1,88 @@
+"""The home of each key, and where it is in a cluster."""
+
+import inspect
+from collections import Counter
+
+import pytest
+
+from bellhop.store import keys
+from bellhop.store.homes import ALONE, SLOTS, Home, Partition, common_home, home_of, partition_of, partitions, slot_of
+
+CALL, USER = Home("call", "acme:default:1"), Home("user", "acme:ann:b")
+
+
+@pytest.mark.parametrize(
+    ("key", "home"),
+    [
+        (keys.call_key("acme", "default:1"), CALL),
+        (keys.trail_key("acme", "default:1"), CALL),
+        (keys.round_key("acme", "default:1", 5), CALL),
+        (keys.round_prefix("acme", "default:1"), CALL),
+        (keys.rings_of_call_key("acme", "default:1", 7), CALL),
+        (keys.outbox_key("backend", "acme", "default:1"), CALL),
+        (keys.draining_key("backend", "acme", "default:1"), CALL),
+        (keys.webhook_key("digest"), Home("call", "")),
+        (keys.devices_key("acme", "ann:b"), USER),
+        (keys.writes_key("acme", "ann:b", 7), USER),
+        (keys.rings_to_key("acme", "ann:b", 7), USER),
+        (keys.owner_key("acme", "key"), Home("token", "acme:key")),
+        (keys.brake_key("apns", "com.example"), Home("app", "apns:com.example")),
+        (keys.token_window_key("dying", "apns", "com.example", 7), Home("app", "apns:com.example")),
+        (keys.METRICS_KEY, Home("installation", "metrics")),
+        (keys.flushes_key("1"), Home("installation", "metrics")),
+        (keys.AGENDA, Home("partition", "")),
+        (keys.lease_key("w-1"), Home("partition", "")),
+        (keys.inflight_key("rings", ""), Home("partition", "")),
+        (keys.rq_job_key("ring-1"), Home("partition", "")),
+        (keys.RQ_QUEUES, Home("partition", "")),
+    ],
+)
+def test_a_key_tells_its_home(key, home):
+    assert home_of(key) == home
+
+
+def test_every_key_that_is_built_has_a_home():
+    for _, function in inspect.getmembers(keys, inspect.isfunction):
+        if function not in {keys.raw_rq_job_key, keys.start_of}:
+            assert home_of(function(*("1" for _ in inspect.signature(function).parameters))).kind
+
+
+def test_keys_of_two_homes_have_no_common_home():
+    call, other = keys.call_key("acme", "default:1"), keys.trail_key("acme", "default:2")
+    assert common_home([call, keys.AGENDA, keys.webhook_key("digest"), keys.rq_job_key("1")]) == CALL
+    assert common_home([keys.AGENDA, keys.rq_job_key("1")]) == Home("partition", "")
+    for crossing in (other, keys.devices_key("acme", "ann"), keys.METRICS_KEY):
+        with pytest.raises(ValueError, match="several homes"):
+            common_home([call, crossing])
+
+
+def test_a_single_redis_keeps_the_names_of_its_keys():
+    (only,) = ALONE
+    assert only.key(keys.AGENDA) == "bellhop:agenda"
+    assert partition_of(CALL, ALONE) is only
+
+
+def test_a_partition_has_its_tag_in_each_key():
+    partition = Partition("16.3")
+    assert partition.key(keys.trail_key("acme", "default:1")) == "bellhop:{16.3}:trail:acme:default:1"
+    assert partition.key(keys.rq_queue_key("bellhop-rings")) == "rq:{16.3}:queue:bellhop-rings"
+    assert partition.key(keys.rq_job_key("")) == "rq:{16.3}:job:"
+
+
+@pytest.mark.parametrize("count", [1, 16, 100])
+def test_partitions_lie_evenly_in_the_slots(count):
+    places = [slot_of(partition.tag) * count // SLOTS for partition in partitions(count)]
+    assert places == list(range(count))
+
+
+def test_calls_are_spread_and_stay_where_they_are():
+    among = partitions(16)
+    assert partition_of(CALL, among).tag == "16.20"
+    spread = Counter(partition_of(Home("call", f"acme:default:{number}"), among) for number in range(1600))
+    assert len(spread) == 16
+    assert max(spread.values()) < 200
+
+
+def test_the_slot_of_a_tag_is_that_of_redis():
+    """The example of Redis's cluster specification."""
+    assert slot_of("123456789") == 0x31C3
