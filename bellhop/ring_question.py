@@ -29,10 +29,10 @@ from bellhop.store.call_scripts import (
     EventToTake,
     claim_question,
     keep_answer,
-    spend_question,
     take_event,
 )
-from bellhop.store.keys import trail_key
+from bellhop.store.keys import QUESTION_BUDGET, trail_key
+from bellhop.store.limit_scripts import spend_budget
 from bellhop.store.retry import until_redis_answers
 from bellhop.store.stored_call import StoredCall, read_call
 from bellhop.stream_api import RingQuestion, StreamRefused
@@ -106,7 +106,7 @@ class Permit:
 
     async def __call__(self) -> None:
         """Allow one request, or raise."""
-        if not await self._store.script(*spend_question(self._per_s)):
+        if not await self._store.script(*spend_budget(QUESTION_BUDGET, self._per_s)):
             raise _BudgetSpent
 
 

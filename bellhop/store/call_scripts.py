@@ -25,7 +25,6 @@ from bellhop.domain.ticket import Ticket
 from bellhop.store.job_keys import JobFields, add_job, add_new_job, add_outboxes_of
 from bellhop.store.keys import (
     AGENDA,
-    QUESTION_BUDGET,
     RQ_QUEUES,
     call_key,
     calls_key,
@@ -420,11 +419,6 @@ def claim_question(tenant: str, cid: str, session_id: str, *, run: str, claim_ms
 def keep_answer(tenant: str, cid: str, session_id: str, keep_ms: int) -> tuple[Argument, ...]:
     """Return the command that ends a question; the ring is not asked about again for `keep_ms`."""
     return ("SET", question_key(tenant, cid), f"done|{session_id}", "PX", keep_ms)
-
-
-def spend_question(per_s: float) -> Command:
-    """Take a request to Stream from the budget of all processes. Answers 1, or 0 if it is spent."""
-    return Command("calls/spend_question", [QUESTION_BUDGET], [per_s])
 
 
 def _json(document: object) -> str:

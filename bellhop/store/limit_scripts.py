@@ -1,6 +1,6 @@
-"""The scripts that count rings (lua/limits/), each on the key of one caller, one callee or one call.
+"""The scripts of limits (lua/limits/): rings of one caller, one callee or one call; and budgets of requests to Stream.
 
-A key counts one minute, by the ring's own stamp: so a repeat of the ring is counted in the same minute.
+A key of rings counts one minute, by the ring's own stamp: so a repeat of the ring is counted in the same minute.
 """
 
 from bellhop.clock import MINUTE_US, Micros
@@ -33,6 +33,11 @@ def count_for_call(round_: Round, most: int, most_open: int, now: Micros) -> Com
     minute = rings_of_call_key(round_.tenant, round_.cid, _minute(round_))
     args = [*_ring(round_, len(round_.recipients), most), now, round_.deadline, most_open, OPEN_RINGS_TTL_S]
     return Command("limits/count_ring_of_call", [minute, open_rings_key(round_.tenant, round_.cid)], args)
+
+
+def spend_budget(key: str, per_s: float) -> Command:
+    """Take a request from the budget of all processes at `key`. The script returns 1, or 0 if it is spent."""
+    return Command("limits/spend_budget", [key], [per_s])
 
 
 def _ring(round_: Round, people: int, most: int) -> list[Argument]:

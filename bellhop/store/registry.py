@@ -30,6 +30,7 @@ from bellhop.store.keys import (
     token_window_key,
     user_key,
 )
+from bellhop.store.limit_scripts import spend_budget
 from bellhop.store.missed_calls import count_unseen
 from bellhop.store.scripts import Argument, Command
 from bellhop.store.steps import Steps
@@ -189,14 +190,22 @@ def prune_token(tenant: str, device: Device, window: int, limits: BrakeLimits) -
     return "removed" if (yield from remove(tenant, device)) == "done" else "changed"
 
 
-def claim_device_lookup(tenant: str, user_id: str, *, per_s: float, request_s: int, run: str) -> Command:
+def claim_device_lookup(tenant: str, user_id: str, *, per_s: float, request_s: int, run: str) -> Steps[str]:
     """Claim the lookup of a user's devices at Stream for `request_s`, within a budget of `per_s` lookups in a second.
 
-    The script returns "go", also when the same `run` repeats it; "under_way" while another run has the claim; "lately"
-    if the user was looked up a short while ago; "over" if the budget is spent.
+    The user is claimed first: only a lookup that will be made takes from the budget. Returns "go", also when the same
+    `run` repeats it; "under_way" while another run has the claim; "lately" if the user was looked up a short while ago;
+    "over" if the budget is spent: then the claim is given back.
     """
-    keys = [lookup_key(tenant, user_id), LOOKUP_BUDGET]
-    return Command("registry/claim_device_lookup", keys, [per_s, request_s, run])
+    keys = [lookup_key(tenant, user_id)]
+    (answer,) = yield [Command("registry/claim_device_lookup", keys, [run, request_s])]
+    if answer != b"go":
+        return str(answer.decode())
+    (left,) = yield [spend_budget(LOOKUP_BUDGET, per_s)]
+    if left:
+        return "go"
+    yield [Command("registry/claim_device_lookup", keys, [run, 0])]
+    return "over"
 
 
 def hold_back(tenant: str, user_id: str, caller_id: str, started_at: Micros) -> Command:

@@ -94,11 +94,8 @@ class StreamDeviceLookup:
                 await asyncio.sleep(self._policy.poll_s)
 
     async def _claim(self, tenant: str, user_id: str, run: str) -> str:
-        command = registry.claim_device_lookup(
-            tenant, user_id, per_s=self._per_s, request_s=self._policy.request_s, run=run
-        )
-        answer: bytes = await until_redis_answers(partial(self._store.script, *command))
-        return answer.decode()
+        claim = partial(registry.claim_device_lookup, per_s=self._per_s, request_s=self._policy.request_s, run=run)
+        return await until_redis_answers(lambda: run_steps(claim(tenant, user_id), self._store))
 
     async def _request(self, device_list: DeviceList, tenant: str, user_id: str, failures: int) -> Listing | None:
         """Ask Stream once. None, after a pause, if the request failed and may be repeated; raises if it may not."""

@@ -10,6 +10,7 @@ from bellhop.domain.outcomes import AttemptResult, Outcome
 from bellhop.queue.job_payloads import job
 from bellhop.queue.names import RING_JOB
 from bellhop.store import registry
+from bellhop.store.keys import LOOKUP_BUDGET, lookup_key
 from bellhop.store.steps import run_steps
 from bellhop.stream_api import DeviceApps, Listing, StreamRefused
 from tests.factories import a_device
@@ -104,7 +105,7 @@ async def test_a_user_looked_up_a_moment_ago_is_known_now(store, redis_url):
 
 
 class LosesAnAnswer:
-    """A Redis whose answer to one script is lost."""
+    """A Redis whose answers to one script are lost once."""
 
     def __init__(self, store, script):
         self._store, self._lost = store, script
@@ -112,21 +113,40 @@ class LosesAnAnswer:
     def __getattr__(self, name):
         return getattr(self._store, name)
 
-    async def script(self, name, keys, args):
-        answer = await self._store.script(name, keys, args)
-        if name == self._lost:
+    async def together(self, *commands):
+        answers = await self._store.together(*commands)
+        if self._lost in {command[0] for command in commands}:
             self._lost = ""
             raise RedisConnectionError("the answer was lost")
-        return answer
+        return answers
 
 
-@pytest.mark.parametrize("lost", ["registry/claim_device_lookup", "registry/register_device"])
+@pytest.mark.parametrize(
+    "lost",
+    ["registry/claim_device_lookup", "limits/spend_budget", "registry/take_token", "registry/store_device"],
+)
 async def test_a_lost_answer_of_redis_does_not_stop_a_lookup(store, redis_url, lost):
     google, ring = Google(), ringing(redis_url, ["ben"])
     lookup = StreamDeviceLookup(LosesAnAnswer(store, lost), {"default": Stream()}, APPS, 100)
     channels = {(Provider.FCM, "calls"): ProviderChannel(google, "fcm calls")}
     await Jobs(DeliveryTools(store, "w-1", channels, TokenPruner(store), lookup), 1.0).ring(ring.model_dump())
     assert google.rung == ["phone-of-ben"]
+
+
+async def test_a_claim_that_the_budget_refuses_is_given_back(store):
+    """Also if the worker dies in between: the claim then ends by itself, as after a death during the request."""
+
+    def claim(run):
+        return registry.claim_device_lookup("default", "ben", per_s=0.001, request_s=4, run=run)
+
+    await run_steps(registry.claim_device_lookup("default", "sara", per_s=0.001, request_s=4, run="1"), store)
+    assert await run_steps(claim("2"), store) == "over"
+    assert await store.call("EXISTS", lookup_key("default", "ben")) == 0
+    await store.together(*next(claim("dies")))
+    assert await run_steps(claim("3"), store) == "under_way"
+    assert 0 < await store.call("TTL", lookup_key("default", "ben")) <= 4
+    await store.together(*next(claim("dies")), ("DEL", LOOKUP_BUDGET))
+    assert await run_steps(claim("dies"), store) == "go"
 
 
 @pytest.mark.parametrize("per_s", [1, 100])

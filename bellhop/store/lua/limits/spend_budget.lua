@@ -1,4 +1,4 @@
--- Take one request for the state of a ring from the budget of the installation.
+-- Take one request from a budget of the installation.
 -- KEYS
 --   1 the budget
 -- ARGV
