@@ -183,7 +183,7 @@ def test_ctrl_c_in_an_import_says_how_to_go_on(redis_url, monkeypatch):
     from bellhop.cli import import_devices  # noqa: PLC0415
 
     monkeypatch.setattr(import_devices, "BATCH", 2)
-    monkeypatch.setattr(import_devices, "run", stop_at_second_call(import_devices.run))
+    monkeypatch.setattr(import_devices, "run_blocking", stop_at_second_call(import_devices.run_blocking))
     device = '{{"user_id": "u{0}", "provider": "fcm", "token": "t{0}", "app": "a"}}'
     lines = "\n".join(device.format(number) for number in range(5))
     result = bellhop("devices", "import", "-", stdin=lines, BELLHOP_REDIS_URL=redis_url)
