@@ -22,12 +22,12 @@ from worker.announcements.outbox import OutboxJobs
 from worker.delivery.attempt import SENT, Delivered
 from worker.delivery.call_members import MembersUnknown, with_members
 from worker.delivery.fan_out import DeliveryTools, FanOut
-from worker.delivery.ring_endings import end_rings
+from worker.delivery.ring_endings import end_rings, quiet_ends
 from worker.delivery.silent_phones import ring_in_two_ways
 from worker.derived_notices import DerivedNotices
 from worker.email.digest import EmailDigest
 from worker.gentle_start import Begun, GentleStart
-from worker.queue.running_jobs import Handler
+from worker.queue.running_jobs import Handler, lost_workers
 from worker.rejection_carrier import RejectionCarrier
 from worker.settle import settle_call
 
@@ -115,13 +115,15 @@ class Jobs:
     async def settle(self, payload: dict[str, Any]) -> None:
         """Record the standings that are final now, and queue the notices that are due.
 
-        If a ring is over and no notice replaces it, it is taken away in browsers here. If this worker dies before that,
-        browsers show it until its time is over.
+        If a ring is over and no notice replaces it, it is taken away in browsers here. If a worker died in this job, it
+        may have recorded the standing and not have taken the ring away: then this is done for all of them again.
         """
         tools, ref = self._tools, read_payload(names.SETTLE_JOB, payload)
         ended = await settle_call(
             tools.store, ref.tenant, ref.cid, self._grace_us, self._derived, tools.audience, tools.missed_kept_s
         )
+        if lost_workers.get():
+            ended = await quiet_ends(tools.store, ref.tenant, ref.cid)
         await end_rings(tools, ended)
 
 

@@ -34,6 +34,9 @@ WEBHOOKS = (WebhookReceived.what, WebhookRepeated.what, WebhookOutdated.what)
 PUSHES = tuple(line.what for line in (PushSkipped, PushWaited, PushAttempted, PushFinished, PhoneRang, PhoneReported))
 STARTS = (*OPENERS, *STARTED)
 
+OF_A_RING: dict[str, str] = {PushKind.SECOND_RING: "again", PushKind.RING_OVER: "end of the ring"}
+"""What else a phone that was rung may get for its ring, as a row is called."""
+
 PushTo = tuple[str, str]
 """A kind of push, and a device. The device is empty for entries that are about no device."""
 EntriesByPush = Mapping[PushTo, Sequence[TimelineEntry]]
@@ -130,9 +133,9 @@ def _result(delivery: Delivery, entries: Iterable[TimelineEntry]) -> str:
 
 
 def _name(label: str, kind: str, round_kind: str) -> str:
-    """Name a row. A notice and a second ring say so: the same phone has a row for its ring."""
-    if kind == PushKind.SECOND_RING:
-        return f"{label}, again"
+    """Name a row. Every push but the round's own says what it is: the same phone has a row for its ring."""
+    if kind in OF_A_RING:
+        return f"{label}, {OF_A_RING[kind]}"
     is_ring = round_kind == round_of_test.KIND and kind == PushKind.RING
     return label if is_ring or kind == round_kind else f"{label}, notice"
 

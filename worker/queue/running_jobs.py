@@ -3,6 +3,7 @@
 import asyncio
 import time
 from collections.abc import Awaitable, Callable, Mapping, Sequence
+from contextvars import ContextVar
 from dataclasses import dataclass
 from enum import Enum, auto
 from typing import Any, Literal
@@ -27,6 +28,8 @@ It waits by itself while Redis is away (`until_redis_answers`), since what it ra
 it runs again from the start.
 """
 
+lost_workers: ContextVar[int] = ContextVar("lost_workers", default=0)
+"""In a handler: how many workers died while they ran its job. Each of them may have done any part of it."""
 MAX_SUSPICIONS = 5
 """A job that is suspected of the deaths of this many workers fails. If it has a deadline, it fails only after that."""
 MAX_LOST_WORKERS = 10
@@ -210,6 +213,7 @@ class RunningJobs:
             running.interrupted = InterruptReason.SHUTDOWN
             raise asyncio.CancelledError
         running.started, running.in_handler, running.since_s = started, True, time.monotonic()
+        lost_workers.set(started.lost_workers)
         try:
             return await handler(payload) or ()
         finally:

@@ -116,6 +116,11 @@ def test_a_test_ring_shows_its_phones_and_no_webhook():
     assert says == {"Stream": "nothing", "Queue": "waited 20 ms", "Jane's iPhone": "accepted +100 ms"}
 
 
+def test_the_end_of_a_ring_in_a_browser_is_called_so():
+    found = drawn(ring("jane"), PICKED_UP, attempt(0.1, "accepted"), attempt(5, "worker_died", kind="ring_over"))
+    assert rows(found)["Jane's iPhone, end of the ring"].result == "worker died"
+
+
 def test_a_phones_ring_and_its_notice_have_separate_rows():
     mail = told(EmailMilestone, 40, round=T, user="jane", outcome="mail_accepted")
     found = drawn(ring("jane"), PICKED_UP, attempt(0.1, "accepted"), attempt(31, "throttled", kind="missed"), mail)

@@ -1,0 +1,50 @@
+"""The worker that takes a ring away in a browser is killed before it sends: the ring goes all the same, once."""
+
+import asyncio
+import signal
+
+import pytest
+
+from bellhop.domain.device import Device, Provider
+from bellhop.sandbox.installation import WEB_APP, Installation
+from bellhop.sandbox.stream_webhooks import SampleCall
+from bellhop.store.registry import register
+from bellhop.store.steps import run_steps
+from tests.waiting import come_true
+
+IN_FLIGHT = "bellhop:inflight:bellhop-notices:"
+
+
+async def with_a_notice_job(installation):
+    """The processes that have a job of the notices' queue. The log of a worker has its name in Redis."""
+    keys = await installation.store.call("KEYS", f"{IN_FLIGHT}*")
+    names = [key.decode().removeprefix(IN_FLIGHT) for key in keys]
+    return [process for process in installation.processes for name in names if name in installation.log(process)]
+
+
+@pytest.mark.timeout(120)
+async def test_another_worker_takes_the_ring_away(tmp_path):
+    async with Installation(tmp_path, workers=2, web_push=True) as installation:
+        service = installation.push_service
+        browser = service.subscribe(installation.web_push_keys.public)
+        given = browser.subscription
+        device = Device(
+            user_id="jane", provider=Provider.WEB_PUSH, app=WEB_APP, token=given["endpoint"], **given["keys"]
+        )
+        await run_steps(register("default", device), installation.store)
+        call = SampleCall("sara", ("jane",))
+        await installation.stream.post(call.ring())
+        await come_true(lambda: service.pushes(browser))
+        await service.stop()
+        connecting = asyncio.Event()
+        dark = await asyncio.start_server(lambda *_: connecting.set(), "127.0.0.1", service.port)
+        await installation.stream.post(call.accepted("jane"))
+        await asyncio.wait_for(connecting.wait(), 30)  # the device is claimed, and nothing is sent yet
+        [sending] = await with_a_notice_job(installation)
+        installation.stop(sending, signal.SIGKILL)
+        dark.close()
+        await service.start()
+        await come_true(lambda: len(service.pushes(browser)) == 2)
+        while await with_a_notice_job(installation):
+            await asyncio.sleep(0.05)
+        assert [push.data["type"] for push in service.pushes(browser)] == ["call.ring", "call.ring_over"]
