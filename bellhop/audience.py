@@ -4,15 +4,17 @@ Each destination has an outbox for each call: a list in Redis, which one job at 
 (`worker.announcements.outbox`). Open live streams hear of an announcement by a channel of Redis.
 """
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from typing import Any, NamedTuple
 from uuid import uuid4
 
 from bellhop.clock import Micros, iso
 from bellhop.domain.announcement import (
     CALLER_TYPES,
+    MOVED,
     REMOVED,
     STREAM_DESTINATION,
+    TOO_MANY,
     Announcement,
     AnnouncementType,
     device_removed,
@@ -25,6 +27,7 @@ from bellhop.settings import Settings
 from bellhop.store import call_scripts
 from bellhop.store.keys import live_channel
 from bellhop.store.outbox_scripts import fill_outboxes
+from bellhop.store.registry import Registered
 from bellhop.store.scripts import Command
 
 CALLER_KEEP_S = 3_600
@@ -110,6 +113,16 @@ def tell_of_removal(
 ) -> Command | None:
     """Return the command that announces that a device has left the registry; None if nobody hears of it."""
     return tell_alone(audience, device_removed(tenant, device, now, reason), once_s=DEVICE_ONCE_S)
+
+
+def tell_of_registration(
+    audience: Audience | None, tenant: str, registered: Registered, now: Micros
+) -> Iterator[Command]:
+    """Yield the commands that announce the devices that left because another was registered."""
+    left = [(device, MOVED) for device in registered.moved] + [(device, TOO_MANY) for device in registered.evicted]
+    for device, reason in left:
+        if told := tell_of_removal(audience, tenant, device, now, reason):
+            yield told
 
 
 def outbox_of(destination: Destination, tenant: str, subject: str, now: Micros) -> dict[str, Any]:

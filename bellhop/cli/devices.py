@@ -6,7 +6,7 @@ from typing import Any
 
 import click
 
-from bellhop.audience import audience, tell_of_removal
+from bellhop.audience import audience, tell_of_registration, tell_of_removal
 from bellhop.cli import import_devices, import_stream
 from bellhop.cli.connection import connect, devices_of, warn_about_apps
 from bellhop.cli.import_devices import read_device
@@ -74,7 +74,9 @@ def add(tenant: str, **fields: Any) -> None:
     except ValueError as error:
         raise click.ClickException(str(error)) from None
     tenant, redis = select_tenant(settings, tenant), connect(settings)
-    run_blocking(registry.register(tenant, device), redis)
+    registered = run_blocking(registry.register(tenant, device), redis)
+    for told in tell_of_registration(audience(settings), tenant, registered, read_time(redis.time())):
+        run_script(redis, told)
     warn_about_apps(redis, settings, [(device.provider, device.app)])
     click.echo(f"registered {device.key}")
 

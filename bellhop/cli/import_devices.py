@@ -11,6 +11,7 @@ import click
 from pydantic import ValidationError
 from redis import Redis
 
+from bellhop.audience import audience, tell_of_registration
 from bellhop.cli.connection import connect, warn_about_apps
 from bellhop.cli.options import load_settings, select_tenant, tenant_option
 from bellhop.cli.progress import progress, say_aside
@@ -18,6 +19,9 @@ from bellhop.clock import from_nanoseconds
 from bellhop.domain.device import Device, Provider
 from bellhop.domain.web_push import UNKNOWN_PUSH_SERVICE, service_of
 from bellhop.store import registry
+from bellhop.store.blocking_client import run_script
+from bellhop.store.redis_clock import read_time
+from bellhop.store.registry import Registered
 from bellhop.store.steps import run_blocking, side_by_side
 from bellhop.validation_messages import describe_error
 
@@ -45,10 +49,12 @@ def command(file: IO[bytes], tenant: str) -> None:
     """
     settings = load_settings()
     tenant, redis = select_tenant(settings, tenant), connect(settings)
-    done = _Imported()
+    done, hears = _Imported(), audience(settings)
     with progress(_lines(file), "lines", _count(file), done.stopped) as lines:
         for batch in _batches(lines):
-            _register(redis, tenant, batch, done, settings.web_push_services)
+            for registered in _register(redis, tenant, batch, done, settings.web_push_services):
+                for told in tell_of_registration(hears, tenant, registered, read_time(redis.time())):
+                    run_script(redis, told)
     warn_about_apps(redis, settings, done.apps)
     click.echo(f"{done.registered} registered, {done.left_out} left out")
     sys.exit(1 if done.left_out else 0)
@@ -94,7 +100,9 @@ def _batches(lines: Iterable[bytes]) -> Iterator[list[bytes]]:
         yield batch
 
 
-def _register(redis: Redis, tenant: str, lines: Sequence[bytes], done: _Imported, services: Sequence[str]) -> None:
+def _register(
+    redis: Redis, tenant: str, lines: Sequence[bytes], done: _Imported, services: Sequence[str]
+) -> list[Registered]:
     """Register the devices of some lines, and report the lines that are invalid."""
     devices, left_out = [], 0
     for number, line in enumerate(lines, done.lines + 1):
@@ -105,11 +113,12 @@ def _register(redis: Redis, tenant: str, lines: Sequence[bytes], done: _Imported
         except ValueError as error:
             left_out += 1
             say_aside(f"line {number}: {error}")
-    run_blocking(side_by_side([registry.register(tenant, device) for device in devices]), redis)
+    registered = run_blocking(side_by_side([registry.register(tenant, device) for device in devices]), redis)
     done.lines += len(lines)
     done.registered += len(devices)
     done.left_out += left_out
     done.apps |= {(device.provider, device.app) for device in devices}
+    return registered
 
 
 def read_device(line: bytes, services: Sequence[str]) -> Device:

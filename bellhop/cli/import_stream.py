@@ -9,6 +9,7 @@ from typing import IO
 import aiohttp
 import click
 
+from bellhop.audience import audience, tell_of_registration
 from bellhop.backoff import pause_s
 from bellhop.cli.connection import connect, warn_about_apps
 from bellhop.cli.options import environment_option, load_settings, select_stream_app, tenant_option
@@ -19,7 +20,8 @@ from bellhop.domain.device import NOT_REACHED, Environment, Provider
 from bellhop.explain.sentences import MAX_NAMED
 from bellhop.settings import Settings, StreamApp
 from bellhop.store import registry
-from bellhop.store.blocking_client import together
+from bellhop.store.blocking_client import run_script, together
+from bellhop.store.redis_clock import read_time
 from bellhop.store.steps import run_blocking, side_by_side
 from bellhop.store.unreachable_devices import keep_unreachable
 from bellhop.stream_api import (
@@ -107,7 +109,7 @@ class _Import:
 
     def __init__(self, settings: Settings, app: StreamApp, apps: DeviceApps, environment: Environment) -> None:
         self._settings, self._app, self._apps, self._environment = settings, app, apps, environment
-        self._redis = connect(settings)
+        self._redis, self._hears = connect(settings), audience(settings)
         self._imported_apps: set[tuple[Provider, str]] = set()
         self._reached = False
         """Whether Stream has answered any request."""
@@ -222,6 +224,8 @@ class _Import:
         together(self._redis, keep_unreachable(self._app.tenant, user_id, () if adoptions else unreachable))
         for registered in run_blocking(side_by_side(adoptions), self._redis):
             self.count["already known" if registered.former_owner else "registered"] += 1
+            for told in tell_of_registration(self._hears, self._app.tenant, registered, read_time(self._redis.time())):
+                run_script(self._redis, told)
 
     def _leave_out(self, user_id: str, reason: str) -> None:
         self.count["left out"] += 1

@@ -31,7 +31,7 @@ class AnnouncementType(StrEnum):
     MISSED_NOTICE = "call.missed_notice"
     """The user was sent a missed-call notice."""
     DEVICE_REMOVED = "device.removed"
-    """A device left the registry: somebody removed it, or its provider says that its token is dead."""
+    """A device left the registry: somebody removed it, another took its place, or its provider says that it is dead."""
     ALARM = "alarm"
     """Something in this installation needs an operator."""
 
@@ -58,6 +58,10 @@ reason."""
 
 REMOVED = "removed"
 """The reason if an app, a backend or a command removed a device. Otherwise the reason is the provider's."""
+MOVED = "moved"
+"""The reason if another user registered the token."""
+TOO_MANY = "too_many"
+"""The reason if the user had too many devices, and this was the oldest."""
 
 _NOT_BEFORE = {
     AnnouncementType.REACHED: (AnnouncementType.RINGING, AnnouncementType.ENDED),
@@ -142,7 +146,7 @@ def about_ring(type_: AnnouncementType, round_: Round, user_id: str, at: Micros,
 
 
 def device_removed(tenant: str, device: Device, at: Micros, reason: str) -> Announcement:
-    """Announce that a registration of a device has ended. `reason`: REMOVED, or the provider's word about the token."""
+    """Announce that a registration of a device has ended. `reason`: one of those above, or the provider's word."""
     fields = {
         "app": tenant,
         "user_id": device.user_id,

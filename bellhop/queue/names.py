@@ -58,14 +58,19 @@ FOREIGN_FAILURE_TTL_S = 365 * 24 * 3600
 AGAIN_WITHIN_S = 2 * 3600
 """How long after it was queued a job without a deadline is queued again if a worker of another application took it."""
 
-RETRIED_AFTER_S: dict[str, tuple[int, ...]] = dict.fromkeys(
-    (NOTICE_JOB, NOTIFY_JOB, MAIL_JOB, SEND_EVENTS_JOB), (60, 300, 1800)
-)
+RETRIED_AFTER_S: dict[str, tuple[int, ...]] = {
+    **dict.fromkeys((NOTICE_JOB, NOTIFY_JOB, MAIL_JOB), (60, 300, 1800)),
+    SEND_EVENTS_JOB: (60, 300, 1800, *[3600] * 24),
+    TELL_CALLER_JOB: (1, 5, 20),
+}
 """How long after each failure a job is run again (RQ's Retry).
 
-All retries happen within the two hours for which Redis knows which phones already have their notice. This helps when
-Redis is away for longer than a job may take; what a provider or mail server refused for now is repeated inside the job.
-If an endpoint refuses an event, other jobs repeat it for a day. So a job that sends events fails only by a bug.
+All retries of notices and e-mails happen within the two hours for which Redis knows which phones already have their
+notice. This helps when Redis is away for longer than a job may take; what a provider or mail server refused for now is
+repeated inside the job.
+If an endpoint refuses an event, other jobs repeat it for a day. So a job that sends events fails only by a bug. It is
+run again for a day too: perhaps no later event of its call queues another job. What is told to the caller's app is of
+use only while the call rings.
 A ring and a decline are not retried: they repeat inside their jobs, or would be too late. The watchdog queues settle
 jobs again.
 """

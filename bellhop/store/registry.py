@@ -65,8 +65,10 @@ class Registered(NamedTuple):
 
     former_owner: str
     """The user who had the token before; empty for none."""
-    evicted: int = 0
-    """How many devices were removed because the user had too many."""
+    evicted: tuple[Device, ...] = ()
+    """The devices that were removed because the user had too many."""
+    moved: tuple[Device, ...] = ()
+    """The former owner's device with this token, which was removed."""
 
 
 def register(tenant: str, device: Device) -> Steps[Registered]:
@@ -81,11 +83,11 @@ def register(tenant: str, device: Device) -> Steps[Registered]:
         _take_token(tenant, device, "own"),
     ]
     owner, evicted, _ = yield store
-    former = owner.decode()
+    former, moved = owner.decode(), []
     if former not in ("", device.user_id):
-        yield from _take_from(tenant, device, former)
-    yield from _release(tenant, device.user_id, evicted)
-    return Registered(former, len(evicted))
+        moved = yield from _take_from(tenant, device, former)
+    yield from _release(tenant, device.user_id, evicted[::2])
+    return Registered(former, tuple(decode(evicted[1::2])), tuple(moved))
 
 
 def adopt(tenant: str, device: Device) -> Steps[Registered]:
@@ -97,8 +99,8 @@ def adopt(tenant: str, device: Device) -> Steps[Registered]:
     if evicted is None:
         return Registered(owner.decode())
     yield [_take_token(tenant, device, "own")]
-    yield from _release(tenant, device.user_id, evicted)
-    return Registered(owner.decode(), len(evicted))
+    yield from _release(tenant, device.user_id, evicted[::2])
+    return Registered(owner.decode(), tuple(decode(evicted[1::2])))
 
 
 def remove(tenant: str, device: Device) -> Steps[str]:
@@ -115,17 +117,19 @@ def replace(tenant: str, device: Device, by: Device) -> Command:
     return _swap(tenant, device, by.model_dump_json())
 
 
-def _take_from(tenant: str, device: Device, former: str) -> Steps[None]:
-    """Remove the device that the former owner of this device's token had.
+def _take_from(tenant: str, device: Device, former: str) -> Steps[list[Device]]:
+    """Remove the device that the former owner of this device's token had; returns it, if there was one.
 
     It is read before the owner is checked. So it is older than this registration, unless it was registered again after
     the check: then it is another registration, and stays.
     """
     stored, owner = yield [("HGET", devices_key(tenant, former), device.key), _take_token(tenant, device, "own")]
-    if owner.decode() == device.user_id:
-        removals = [_swap(tenant, theirs, "") for theirs in decode([stored] if stored else [])]
-        # A version that removes device and owner in one script may have met the device, and removed the owner.
-        yield [*removals, _take_token(tenant, device, "own")]
+    if owner.decode() != device.user_id:
+        return []
+    theirs = decode([stored] if stored else [])
+    # A version that removes device and owner in one script may have met the device, and removed the owner.
+    *answers, _ = yield [*(_swap(tenant, old, "") for old in theirs), _take_token(tenant, device, "own")]
+    return [old for old, answer in zip(theirs, answers, strict=True) if answer == b"done"]
 
 
 def _release(tenant: str, user_id: str, keys: Sequence[bytes]) -> Steps[None]:

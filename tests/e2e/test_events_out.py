@@ -15,13 +15,13 @@ from click.testing import CliRunner
 from bellhop.cli import main
 from bellhop.clock import Micros, Seconds
 from bellhop.dead_letters import DeadLetter, bury
-from bellhop.domain.announcement import REMOVED, AnnouncementType, about_ring
+from bellhop.domain.announcement import MOVED, REMOVED, AnnouncementType, about_ring
 from bellhop.domain.device import Kind, Provider
 from bellhop.domain.event_documents import FORMS, schema
 from bellhop.domain.outcomes import Outcome
 from bellhop.sandbox.apple_script import AppleReply
 from bellhop.sandbox.event_receiver import EventReceiver, EventReply
-from bellhop.sandbox.installation import Installation
+from bellhop.sandbox.installation import PROJECT, Installation
 from bellhop.sandbox.stream_webhooks import SampleCall
 from bellhop.sandbox.tls import Authority
 from tests.factories import a_round
@@ -149,6 +149,10 @@ async def test_a_removed_device_is_announced(installation, backend, person):
     listed = await bellhop(installation, "devices", "list", jane, "--json")
     await bellhop(installation, "devices", "remove", jane, json.loads(listed.output)[0]["key"])
     await come_true(lambda: removed().get(jane) == REMOVED)
+    former, token = await person()
+    phone = ("--provider", "fcm", "--app", PROJECT, "--token", token)
+    assert (await bellhop(installation, "devices", "add", jane, *phone)).exit_code == 0
+    await come_true(lambda: removed().get(former) == MOVED)
 
 
 async def test_a_dead_letter_is_listed_and_sent_again(installation, backend):

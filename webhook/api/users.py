@@ -8,7 +8,7 @@ from flask import Blueprint
 from flask import request as http_request
 from pydantic import AfterValidator, ConfigDict, Field, StringConstraints
 
-from bellhop.audience import tell_of_removal
+from bellhop.audience import tell_of_registration, tell_of_removal
 from bellhop.clock import as_datetime
 from bellhop.domain.device import Device, Environment, Kind, Platform, Provider
 from bellhop.domain.phone import PhoneHealth
@@ -163,12 +163,14 @@ def register_device(request: ApiRequest, registration: AnyRegistration) -> Regis
     now = request.context.now()
     device = Device(user_id=request.user_id, registered_at=now, **registration.device_fields())
     registered = run_blocking(registry.register(request.tenant, device), request.context.redis)
+    for told in tell_of_registration(request.context.audience, request.tenant, registered, now):
+        request.context.run(told)
     if health := registration.health:
         note_report(
             request.context, phones.note_health(request.tenant, device.user_id, device.key, now, health), device.key
         )
     moved = registered.former_owner not in ("", request.user_id)
-    log.info("device_registered", device=device.key, moved=moved, left=registered.evicted)
+    log.info("device_registered", device=device.key, moved=moved, left=len(registered.evicted))
     return _registered(device)
 
 

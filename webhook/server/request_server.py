@@ -171,7 +171,8 @@ class RequestServer:
     def _answer(self, connection: HttpConnection, request: HttpRequest, environ: dict[str, Any]) -> None:
         def answer(response: HttpResponse) -> None:
             if self._streams and (reader := reader_of(environ)):
-                self._begin_stream(self._streams, reader, connection, request, response)
+                client = environ.get("REMOTE_ADDR", "")  # the app has put the client's in the place of the proxy's
+                self._begin_stream(self._streams, reader, connection, request, response, client)
             else:
                 self._answer_after(environ.get(ANSWER_AFTER_S, 0.0), connection, request, response)
 
@@ -188,12 +189,13 @@ class RequestServer:
         connection: HttpConnection,
         request: HttpRequest,
         response: HttpResponse,
+        client: str,
     ) -> None:
         """Go on with a response whose view has let the reader in, unless too many streams are open."""
         if response.status[:3] != "200":
             connection.answer(request, response)  # an error after the view
         elif refused := streams.refusal(reader):
-            connection.answer(request, stream_refusal(refused, response.headers, connection.client[0]))
+            connection.answer(request, stream_refusal(refused, response.headers, client))
         elif connection.begin_stream(request, response, lambda end: streams.forget(stream, end)):
             stream = streams.open(reader, connection)
 

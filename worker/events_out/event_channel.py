@@ -66,7 +66,18 @@ class EventChannel:
         await self.session.close()
 
     async def send(self, ref: OutboxRef, text: bytes) -> Result:
-        """Send the first event of an outbox. If it cannot be sent for a day, it becomes a dead letter."""
+        """Send the first event of an outbox. If it cannot be sent for a day, it becomes a dead letter.
+
+        It becomes one at once if a mistake of ours keeps it from being sent: the events behind it must not wait.
+        """
+        try:
+            return await self._send(ref, text)
+        except Exception as error:
+            log.exception("unexpected_error", error=type(error).__name__)
+            entry, _ = OutboxEntry.read(text.decode())
+            return await self._given_up(ref, entry.document, type(error).__name__)
+
+    async def _send(self, ref: OutboxRef, text: bytes) -> Result:
         entry, fields = OutboxEntry.read(text.decode())
         result = await self._in_a_place(entry.document, fields)
         if (
@@ -74,14 +85,15 @@ class EventChannel:
             and result != BUSY
             and elapsed(entry.since or _happened(fields), self.now()) > KEPT_S
         ):
-            await self.bury(
-                DeadLetter(self.name, ref.tenant, ref.subject, entry.document, result.reason, at=self.now())
-            )
-            log.error(
-                "event_dead_lettered", endpoint=self.name, id=fields["id"], type=fields["type"], reason=result.reason
-            )
-            return Refused(result.reason)
+            return await self._given_up(ref, entry.document, result.reason)
         return result
+
+    async def _given_up(self, ref: OutboxRef, document: str, reason: str) -> Refused:
+        letter = DeadLetter(self.name, ref.tenant, ref.subject, document, reason, at=self.now())
+        await self.bury(letter)
+        event = letter.event
+        log.error("event_dead_lettered", endpoint=self.name, id=event.get("id"), type=event.get("type"), reason=reason)
+        return Refused(reason)
 
     async def _in_a_place(self, document: str, fields: dict[str, Any]) -> Result:
         """Wait for a place, and make one request, unless the endpoint is away."""

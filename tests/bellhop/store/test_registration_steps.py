@@ -162,6 +162,15 @@ def test_the_oldest_of_too_many_devices_lets_its_token_go(redis_client, commands
     assert redis_client.get(owner_key("default", phones[0].key)) == b"sara"
 
 
+def test_a_registration_says_which_devices_left(redis_client):
+    phones = [a_device(token=f"t-{at}", registered_at=at) for at in range(MAX_DEVICES_PER_USER + 1)]
+    begin(redis_client, side_by_side([register(phone) for phone in phones[:-1]]))
+    registered = run_blocking(register(phones[-1]), redis_client)
+    assert (registered.evicted, registered.moved) == ((phones[0],), ())
+    moved = run_blocking(register(phones[1].model_copy(update={"user_id": "sara"})), redis_client)
+    assert (moved.evicted, moved.moved, moved.former_owner) == ((), (phones[1],), "ben")
+
+
 def test_one_batch_may_register_a_token_twice(redis_client):
     begin(redis_client, side_by_side([register(OLD), register(SARAS), register(NEW)]))
     assert rung(redis_client) == {"ben"}

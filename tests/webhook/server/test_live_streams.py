@@ -12,6 +12,7 @@ from dataclasses import replace
 import jwt
 import pytest
 from redis import Redis
+from structlog.testing import capture_logs
 
 from bellhop.clock import Micros
 from bellhop.domain.announcement import AnnouncementType, about_ring
@@ -313,6 +314,19 @@ async def test_only_some_streams_may_be_open(redis_url, ring, bounds, claims, re
         await come_true(lambda: server.streams.open_streams == 0)
         async with watching(server, claims):
             pass
+
+
+async def test_a_refused_stream_names_the_client_behind_a_proxy(redis_url, ring):
+    ben = {"user_id": "ben"}
+    async with (
+        serving(redis_url, live_streams_per_user=1, web_trusted_hops=1) as server,
+        watching(server, ben),
+    ):
+        with capture_logs() as lines:
+            client = await connect(server, request(ben, more="X-Forwarded-For: 203.0.113.9\r\n"))
+            assert await client.head() == 429
+        await client.close()
+    assert [line["address"] for line in lines if line["event"] == "request_refused"] == ["203.0.113.9"]
 
 
 async def test_streams_take_no_connection_from_others(redis_url, ring):

@@ -90,6 +90,15 @@ async def test_an_event_is_signed_with_every_secret(backend):
     assert "cookie" not in {name.lower() for name in received.headers}
 
 
+async def test_a_mistake_of_ours_loses_no_event(backend, monkeypatch):
+    event = an_event()
+    async with opened(backend) as out:
+        monkeypatch.setattr(EventSigner, "headers", lambda *_: 1 / 0)
+        assert await out.send(event) == Refused("ZeroDivisionError")
+        ((endpoint, _, _, document, reason, _),) = out.buried
+    assert (endpoint, document.encode(), reason) == ("backend", event, "ZeroDivisionError")
+
+
 async def test_the_python_of_the_page_reads_an_event_once(backend, monkeypatch):
     monkeypatch.setenv("EVENT_SECRET", OLD)
     (code,) = re.findall(r"```python\n(.*?)```", PAGE.read_text(), re.DOTALL)
