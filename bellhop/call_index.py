@@ -4,10 +4,13 @@ of users also if `BELLHOP_USER_CALLS` is set.
 take_event.lua writes the tenant's list, in the step that applies a ring, a notification or a call.missed. The lists of
 users have homes of their own: commands behind the script write them, in the same packet. Callers read a call's trail to
 show it: a call may be in a list although its trail has expired. A third list has a line for each ring, with the ids and
-names of its people, so that one command reads all that a search compares.
+names of its people, so that one command reads all that a search compares. Each partition has lists of its own calls;
+they are merged here.
 """
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
+from heapq import merge
+from itertools import islice
 from typing import Any, NamedTuple
 
 from redis import Redis
@@ -15,6 +18,7 @@ from redis import Redis
 from bellhop.clock import Micros
 from bellhop.domain.folded_text import folded
 from bellhop.store.blocking_client import together
+from bellhop.store.homes import ALONE, Partition, names_of
 from bellhop.store.keys import calls_key, calls_of_user_key, devices_key, people_of_calls_key
 from bellhop.store.scripts import Argument
 
@@ -79,42 +83,66 @@ def _line(cid: str, people: Mapping[str, str]) -> str:
     return "\t".join(parts)
 
 
-def listed_calls(redis: Redis, tenant: str, user_id: str, before: Micros, limit: int) -> Iterator[list[IndexedCall]]:
+def listed_calls(
+    redis: Redis, tenant: str, user_id: str, before: Micros, limit: int, among: Sequence[Partition] = ALONE
+) -> Iterator[list[IndexedCall]]:
     """Yield calls that began before `before`: the user's, or the tenant's if `user_id` is empty.
 
     The latest calls come first, in lists of up to `limit`. Raises redis.exceptions.RedisError.
     """
     key = calls_of_user_key(tenant, user_id) if user_id else calls_key(tenant)
-    while calls := _read(redis, key, before, limit):
-        yield calls
-        before = calls[-1].began_at
+    return _latest_first([_calls_of(redis, name, before, limit) for name in names_of(key, among)], limit)
 
 
-def calls_with(redis: Redis, tenant: str, text: str, before: Micros, limit: int) -> Iterator[list[IndexedCall]]:
+def calls_with(
+    redis: Redis, tenant: str, text: str, before: Micros, limit: int, among: Sequence[Partition] = ALONE
+) -> Iterator[list[IndexedCall]]:
     """Yield calls that have each word of the text in their id, or in the ids and names of their people.
 
     The latest calls come first, in lists of up to `limit`. Users are also found by their whole id. Raises
     redis.exceptions.RedisError.
     """
     words = [word.encode("utf-8", "surrogatepass") for word in folded(text).split()]
-    calls, lines, own = together(
+    indexes, people = names_of(calls_key(tenant), among), names_of(people_of_calls_key(tenant), among)
+    (of_user,) = names_of(calls_of_user_key(tenant, text), among)
+    own, *answers = together(
         redis,
-        ("ZREVRANGEBYSCORE", calls_key(tenant), f"({before}" if before else "+inf", "-inf"),
-        ("LRANGE", people_of_calls_key(tenant), 0, -1),
-        ("ZRANGE", calls_of_user_key(tenant, text), 0, -1),
+        ("ZRANGE", of_user, 0, -1),
+        *(("ZREVRANGEBYSCORE", index, f"({before}" if before else "+inf", "-inf") for index in indexes),
+        *(("LRANGE", lines, 0, -1) for lines in people),
     )
+    found = [
+        _among_calls(redis, index, _with_words(calls, lines, words, own), limit)
+        for index, calls, lines in zip(indexes, answers[: len(indexes)], answers[len(indexes) :], strict=True)
+    ]
+    return _latest_first(found, limit)
+
+
+def _with_words(calls: list[bytes], lines: list[bytes], words: list[bytes], own: list[bytes]) -> list[bytes]:
+    """Return those of the calls that have all words, in the same order."""
     by_id = {cid.lower(): cid for cid in calls}
     ids = list(by_id)
     for word in words:
         lines = [line for line in lines if word in line]
         ids = [cid for cid in ids if word in cid]
     found = {*own, *(line.partition(b"\t")[0] for line in lines), *(by_id[cid] for cid in ids)}
-    ordered = [cid for cid in calls if cid in found]
+    return [cid for cid in calls if cid in found]
+
+
+def _among_calls(redis: Redis, index: str, ordered: list[bytes], limit: int) -> Iterator[IndexedCall]:
+    """Yield those of these calls that are still in the list, with when they began."""
     for start in range(0, len(ordered), limit):
-        part = ordered[start : start + limit]
-        scores: Any = redis.zmscore(calls_key(tenant), part)
+        part: Any = ordered[start : start + limit]
+        scores: Any = redis.zmscore(index, part)
         listed = [(cid, score) for cid, score in zip(part, scores, strict=True) if score is not None]
-        yield [IndexedCall(cid.decode("utf-8", "replace"), Micros(int(score))) for cid, score in listed]
+        yield from (IndexedCall(cid.decode("utf-8", "replace"), Micros(int(score))) for cid, score in listed)
+
+
+def _latest_first(lists: Sequence[Iterator[IndexedCall]], limit: int) -> Iterator[list[IndexedCall]]:
+    """Merge lists, each with its latest call first."""
+    calls = merge(*lists, key=lambda call: -call.began_at)
+    while batch := list(islice(calls, limit)):
+        yield batch
 
 
 def is_known_user(redis: Redis, tenant: str, user_id: str) -> bool:
@@ -122,7 +150,12 @@ def is_known_user(redis: Redis, tenant: str, user_id: str) -> bool:
     return bool(redis.exists(calls_of_user_key(tenant, user_id), devices_key(tenant, user_id)))
 
 
-def _read(redis: Redis, key: str, before: Micros, limit: int) -> list[IndexedCall]:
-    latest = f"({before}" if before else "+inf"
-    entries: Any = redis.zrevrangebyscore(key, latest, "-inf", start=0, num=limit, withscores=True)
-    return [IndexedCall(cid.decode("utf-8", "replace"), Micros(int(score))) for cid, score in entries]
+def _calls_of(redis: Redis, key: str, before: Micros, limit: int) -> Iterator[IndexedCall]:
+    """Yield the calls of one list, the latest first. `limit` of them are read at a time."""
+    while True:
+        latest = f"({before}" if before else "+inf"
+        entries: Any = redis.zrevrangebyscore(key, latest, "-inf", start=0, num=limit, withscores=True)
+        yield from (IndexedCall(cid.decode("utf-8", "replace"), Micros(int(score))) for cid, score in entries)
+        if not entries:
+            return
+        before = Micros(int(entries[-1][1]))

@@ -102,6 +102,13 @@ ALONE: Sequence[Partition] = (Partition(),)
 """The only partition of a single Redis. Its keys have no tag."""
 
 
+def names_of(key: str, among: Sequence[Partition]) -> list[str]:
+    """Return what a key is called: in each partition, if each has such a key, else in the partition of its home."""
+    home = home_of(key)
+    places = among if home.kind == "partition" else (partition_of(home, among),)
+    return [partition.key(key) for partition in places]
+
+
 def partitions(count: int) -> Sequence[Partition]:
     """Return the partitions of a cluster. They lie evenly in its slots, so that its servers get equally many."""
     tags = (f"{count}.{number}" for number in range(SLOTS))

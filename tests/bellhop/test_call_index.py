@@ -5,8 +5,18 @@ from functools import partial
 import pytest
 from msgspec.structs import replace
 
-from bellhop.call_index import MAX_CALLS, MAX_CALLS_OF_USER, MAX_LINE, MAX_LINES
+from bellhop.call_index import (
+    FROM_LATEST,
+    MAX_CALLS,
+    MAX_CALLS_OF_USER,
+    MAX_LINE,
+    MAX_LINES,
+    NewEntry,
+    calls_with,
+    listed_calls,
+)
 from bellhop.store.blocking_client import run_script
+from bellhop.store.homes import home_of, names_of, partition_of, partitions
 from bellhop.store.keys import calls_key, calls_of_user_key, people_of_calls_key
 from tests.factories import a_ring_event, an_event_user, event_fields
 from webhook.intake.apply import apply
@@ -128,3 +138,24 @@ def test_a_call_leaves_the_list_with_its_trail(redis_client, take):
     assert calls(redis_client) == ["default:3", "default:2"]
     for key in redis_client.scan_iter("bellhop:calls*"):
         assert 0 < redis_client.ttl(key) <= DAY_S
+
+
+def test_the_lists_of_all_partitions_are_read_as_one(redis_client):
+    """A single Redis can hold keys of several partitions."""
+    among = partitions(3)
+    for number in range(9):
+        cid, partition = f"default:{number}", among[number % 3]
+        line = NewEntry(cid, {"ben": f"Ben {number % 2}"}, NOW + number, begins=True).for_tenant()["line"]
+        redis_client.zadd(partition.key(calls_key("default")), {cid: NOW + number})
+        redis_client.lpush(partition.key(people_of_calls_key("default")), line)
+    batches = list(listed_calls(redis_client, "default", "", FROM_LATEST, 4, among))
+    assert [[call.cid[-1] for call in batch] for batch in batches] == [[*"8765"], [*"4321"], [*"0"]]
+    found = calls_with(redis_client, "default", "ben 1", NOW + 7, 4, among)
+    assert [[call.cid[-1] for call in batch] for batch in found] == [[*"531"]]
+    ben = home_of(calls_of_user_key("default", "ben"))
+    (of_ben,) = names_of(calls_of_user_key("default", "ben"), among)
+    assert of_ben == partition_of(ben, among).key(calls_of_user_key("default", "ben"))
+    redis_client.zadd(of_ben, {"default:5": NOW})
+    assert [[call.cid for call in batch] for batch in listed_calls(redis_client, "default", "ben", 0, 4, among)] == [
+        ["default:5"]
+    ]
