@@ -1,6 +1,6 @@
 """The latest calls of the call index, with their trails: for commands."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import NamedTuple
 
 from redis import Redis
@@ -10,6 +10,7 @@ from bellhop.clock import Micros
 from bellhop.explain.explanation import LatestRounds, explain_for
 from bellhop.explain.summary import MAX_LINES
 from bellhop.store.blocking_client import together
+from bellhop.store.homes import ALONE, Partition, names_of
 from bellhop.store.keys import calls_key, calls_of_user_key, told_key, trail_key
 from bellhop.store.stored_trail import StoredTrail, read_stored_trail
 from bellhop.trail import read_trail
@@ -64,9 +65,9 @@ def calls_with_id(redis: Redis, tenant: str, call_id: str) -> list[str]:
     return list(dict.fromkeys([*found, *(cid for cid in listed if cid.partition(":")[2] == call_id)]))
 
 
-def has_list(redis: Redis, tenant: str) -> bool:
+def has_list(redis: Redis, tenant: str, among: Sequence[Partition] = ALONE) -> bool:
     """Return whether calls of this app are listed. Raises redis.exceptions.RedisError."""
-    return bool(redis.exists(calls_key(tenant)))
+    return any(together(redis, *(("EXISTS", key) for key in names_of(calls_key(tenant), among))))
 
 
 def _calls(redis: Redis, tenant: str, user: str) -> Iterator[list[IndexedCall]]:

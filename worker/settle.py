@@ -9,7 +9,7 @@ A notice that no call.missed asks for may have to wait (`worker.derived_notices`
 import asyncio
 import contextlib
 import time
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from functools import partial
 from itertools import chain
@@ -29,9 +29,10 @@ from bellhop.queue.names import NOTICE_JOB, SETTLE_JOB
 from bellhop.store import call_scripts
 from bellhop.store.async_client import Store
 from bellhop.store.call_scripts import CallToSettle, FinalStanding, LaterJob
+from bellhop.store.homes import ALONE, Partition
 from bellhop.store.missed_calls import note_missed
 from bellhop.store.retry import until_redis_answers
-from bellhop.store.scripts import Scripts
+from bellhop.store.scripts import Scripts, placed
 from bellhop.store.stored_call import StoredCall, read_call
 from bellhop.telemetry import metrics
 from worker.call_reading import final_in
@@ -211,17 +212,24 @@ def _notice(payload: QueuedRound) -> dict[str, str]:
     return job(f"notice-{uuid4().hex}", NOTICE_JOB, payload)
 
 
-async def queue_due_calls(store: Scripts, *, again_ms: int = AGAIN_MS, assumed_s: int = ASSUMED_S) -> None:
+async def queue_due_calls(
+    store: Scripts, *, again_ms: int = AGAIN_MS, assumed_s: int = ASSUMED_S, among: Sequence[Partition] = ALONE
+) -> None:
     """Queue a settle job for each call that is due: DUE_AT_ONCE calls, and then as many as the queue takes.
 
     While the queue is long, calls stay on the agenda: notices that are queued later must not wait behind all of them.
+    Each of the partitions has an agenda and a queue of its own.
     """
+    await asyncio.gather(*(_queue_due_calls(store, partition, again_ms, assumed_s) for partition in among))
+
+
+async def _queue_due_calls(store: Scripts, partition: Partition, again_ms: int, assumed_s: int) -> None:
     enqueue_due = partial(
         call_scripts.enqueue_due, job("", SETTLE_JOB), limit=DUE_AT_ONCE, again_ms=again_ms, assumed_s=assumed_s
     )
     until_s, most_waiting = time.monotonic() + LONG_FOR_S, ANY_NUMBER
     while True:
-        looked = await store.script(*enqueue_due(most_waiting=most_waiting))
+        looked = await store.script(*placed(enqueue_due(most_waiting=most_waiting), partition))
         if looked is None and time.monotonic() < until_s:
             await asyncio.sleep(QUEUE_IS_LONG_S)
         elif looked is None or looked < DUE_AT_ONCE:

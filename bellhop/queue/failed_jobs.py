@@ -5,7 +5,7 @@ no other job could be listed.
 """
 
 import base64
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from datetime import UTC, datetime
 from itertools import islice
 from typing import Any, NamedTuple
@@ -20,6 +20,7 @@ from bellhop.queue.names import NOTICE_JOB, OLD_NAMES, QUEUES, RING_JOB
 from bellhop.queue.rq_job import JobError, inflated, read_job_data
 from bellhop.store import queue_scripts
 from bellhop.store.blocking_client import run_script, together
+from bellhop.store.homes import ALONE, Partition, names_of
 from bellhop.store.keys import round_key, rq_job_key, rq_registry_key, rq_results_key
 
 LATEST_US = 2**52
@@ -36,9 +37,10 @@ def failed_job_ids(redis: Redis) -> Iterable[str]:
         yield from (job_id for job_id in _ids(redis, queue) if queue in QUEUES or _is_ours(redis, job_id))
 
 
-def count(redis: Redis) -> int:
+def count(redis: Redis, among: Sequence[Partition] = ALONE) -> int:
     """Count the failed jobs in our queues, in one round trip. Raises redis.exceptions.RedisError."""
-    return sum(together(redis, *(("ZCARD", rq_registry_key("failed", queue)) for queue in QUEUES)))
+    registries = [name for queue in QUEUES for name in names_of(rq_registry_key("failed", queue), among)]
+    return sum(together(redis, *(("ZCARD", registry) for registry in registries)))
 
 
 class FailedJob(NamedTuple):

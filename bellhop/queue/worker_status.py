@@ -6,12 +6,14 @@ A worker writes `WorkerStatus` every second (worker/status.py). The API, the con
 import json
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field
+from itertools import islice
 from typing import Any, NamedTuple
 
 from redis import Redis
 
 from bellhop.clock import Seconds
 from bellhop.queue.names import QUEUES
+from bellhop.store.homes import ALONE, Partition, names_of
 from bellhop.store.keys import (
     Registry,
     lease_key,
@@ -167,11 +169,11 @@ def apps_of_workers(redis: Redis) -> frozenset[tuple[str, str]]:
     return frozenset(read_installation_state(redis).channels_by_app())
 
 
-def read_installation_state(redis: Redis) -> InstallationState:
+def read_installation_state(redis: Redis, among: Sequence[Partition] = ALONE) -> InstallationState:
     """Read the state in two round trips. Raises redis.exceptions.RedisError."""
-    jobs, registered = _queues(redis)
+    jobs, registered = _queues(redis, among)
     names = sorted({name for workers in registered.values() for name in workers})
-    statuses = _live_workers(redis, names)
+    statuses = _live_workers(redis, names, among)
     return InstallationState(
         jobs,
         {queue: [name for name in workers if name in statuses] for queue, workers in registered.items()},
@@ -179,33 +181,44 @@ def read_installation_state(redis: Redis) -> InstallationState:
     )
 
 
-def _queues(redis: Redis) -> tuple[dict[tuple[str, ...], int], dict[str, list[str]]]:
-    """Read the number of jobs by queue and state, and the registered workers by queue."""
+def _queues(redis: Redis, among: Sequence[Partition]) -> tuple[dict[tuple[str, ...], int], dict[str, list[str]]]:
+    """Read the number of jobs by queue and state, and the registered workers by queue, in all partitions."""
     places = [(queue, state) for queue in QUEUES for state in ("queued", *REGISTRIES)]
     pipeline: Any = redis.pipeline(transaction=False)
-    for queue, state in places:
-        if state == "queued":
-            pipeline.llen(rq_queue_key(queue))
-        else:
-            pipeline.zcard(rq_registry_key(REGISTRIES[state], queue))
-    for queue in QUEUES:
-        pipeline.smembers(rq_workers_key(queue))
-    answers = pipeline.execute()
-    counts, members = answers[: len(places)], answers[len(places) :]
-    prefix = rq_worker_key("")
-    workers = {
-        queue: sorted(key.decode().removeprefix(prefix) for key in keys)
-        for queue, keys in zip(QUEUES, members, strict=True)
-    }
-    return dict(zip(places, counts, strict=True)), workers
+    for partition in among:
+        for queue, state in places:
+            if state == "queued":
+                pipeline.llen(partition.key(rq_queue_key(queue)))
+            else:
+                pipeline.zcard(partition.key(rq_registry_key(REGISTRIES[state], queue)))
+        for queue in QUEUES:
+            pipeline.smembers(partition.key(rq_workers_key(queue)))
+    answers = iter(pipeline.execute())
+    jobs: dict[tuple[str, ...], int] = dict.fromkeys(places, 0)
+    workers: dict[str, set[str]] = {queue: set() for queue in QUEUES}
+    for partition in among:
+        prefix = partition.key(rq_worker_key(""))
+        for place in places:
+            jobs[place] += next(answers)
+        for queue in QUEUES:
+            workers[queue] |= {key.decode().removeprefix(prefix) for key in next(answers)}
+    return jobs, {queue: sorted(names) for queue, names in workers.items()}
 
 
-def _live_workers(redis: Redis, names: Sequence[str]) -> dict[str, bytes | None]:
-    """Read the status of each of these workers that lives; None if it has none yet."""
+def _live_workers(redis: Redis, names: Sequence[str], among: Sequence[Partition]) -> dict[str, bytes | None]:
+    """Read the status of each of these workers that lives; None if it has none yet.
+
+    A worker has a lease in each partition. It lives while it has any.
+    """
     pipeline: Any = redis.pipeline(transaction=False)
     for name in names:
-        pipeline.exists(lease_key(name))
-        pipeline.get(status_key(name))
-    answers = pipeline.execute()
-    leases = zip(names, answers[::2], answers[1::2], strict=True)
-    return {name: text for name, lease, text in leases if lease}
+        for lease in names_of(lease_key(name), among):
+            pipeline.exists(lease)
+        pipeline.get(*names_of(status_key(name), among))
+    answers = iter(pipeline.execute())
+    statuses = {}
+    for name in names:
+        *leases, status = islice(answers, len(among) + 1)
+        if any(leases):
+            statuses[name] = status
+    return statuses

@@ -11,6 +11,8 @@ from functools import cache
 from pathlib import Path
 from typing import Any, NamedTuple, Protocol
 
+from bellhop.store.homes import Partition
+
 Argument = str | bytes | int | float
 
 FOLDER = Path(__file__).parent / "lua"
@@ -23,6 +25,11 @@ class Command(NamedTuple):
     script: str
     keys: Sequence[str]
     args: Sequence[Argument]
+
+
+def placed(command: Command, partition: Partition) -> Command:
+    """Return the script with its keys as they are called in a partition."""
+    return command._replace(keys=[partition.key(key) for key in command.keys]) if partition.tag else command
 
 
 class ScriptRunner(Protocol):

@@ -13,12 +13,23 @@ import redis
 from bellhop.domain.call import CALL_TTL_S, OPEN_TTL_S
 from bellhop.domain.plan import plan
 from bellhop.domain.push import PushKind
-from bellhop.queue.names import NOTICE_JOB
+from bellhop.queue.names import NOTICE_JOB, NOTICES
+from bellhop.queue.worker_status import read_installation_state
 from bellhop.sandbox.stream_webhooks import SampleCall
 from bellhop.store import registry
 from bellhop.store.async_client import Store
 from bellhop.store.blocking_client import run_script
-from bellhop.store.keys import AGENDA, call_key, lease_key, round_key, stream_clock_key
+from bellhop.store.homes import partitions
+from bellhop.store.keys import (
+    AGENDA,
+    RQ_QUEUES,
+    call_key,
+    lease_key,
+    round_key,
+    rq_job_key,
+    rq_queue_key,
+    stream_clock_key,
+)
 from bellhop.store.steps import run_steps
 from tests.factories import a_device
 from tests.trails import trail_of
@@ -480,3 +491,17 @@ async def test_everything_an_event_leaves_in_redis_expires(store, post, samples:
 
 def _micros(event) -> int:
     return parse(json.dumps(event).encode()).at or 0
+
+
+async def test_the_agendas_of_all_partitions_are_looked_at(store, redis_client):
+    among = partitions(3)
+    for number, partition in enumerate(among):
+        redis_client.zadd(partition.key(AGENDA), {f"default:default:{number}": 1})
+    await queue_due_calls(store, among=among)
+    for partition in among:
+        (job_id,) = redis_client.lrange(partition.key(rq_queue_key(NOTICES)), 0, -1)
+        assert redis_client.hget(partition.key(rq_job_key(job_id.decode())), "status") == b"queued"
+        assert redis_client.smembers(partition.key(RQ_QUEUES)) == {partition.key(rq_queue_key(NOTICES)).encode()}
+    assert not redis_client.exists(RQ_QUEUES, AGENDA)
+    state = read_installation_state(redis_client, among)
+    assert state.jobs[NOTICES, "queued"] == 3
