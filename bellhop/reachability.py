@@ -221,8 +221,18 @@ def _wishes(facts: ReachabilityFacts) -> Iterator[_Reason]:
 
 
 def _of_the_device(facts: ReachabilityFacts, device: Device) -> Iterator[_Reason]:
-    for find in (_credentials, _last_push, _receipts, _registration, _subscription, _settings_of_the_phone):
+    for find in (_disabled, _credentials, _last_push, _receipts, _registration, _subscription, _settings_of_the_phone):
         yield from find(facts, device)
+
+
+def _disabled(facts: ReachabilityFacts, device: Device) -> Iterator[_Reason]:
+    """Yield a reason if an operator has disabled the phone."""
+    at = facts.user.disabled_since(device.phone_names)
+    if at is not None:
+        sentence = f"This phone was disabled by an operator at {as_datetime(at):%Y-%m-%d %H:%M} UTC."
+        advice = MEANING[Outcome.DISABLED].advice.format(user=facts.user_id)
+        own = "Ask the support of the app to enable this phone."
+        yield _Reason(Outcome.DISABLED, RingEffect.SILENT, sentence, advice, own, since_ms=at // 1000)
 
 
 def _credentials(facts: ReachabilityFacts, device: Device) -> Iterator[_Reason]:

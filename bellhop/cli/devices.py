@@ -1,8 +1,9 @@
 """`bellhop devices`: the device registry."""
 
 import json
+from collections.abc import Iterable
 from datetime import UTC, datetime
-from typing import Any
+from typing import Any, Literal
 
 import click
 
@@ -12,10 +13,12 @@ from bellhop.cli.connection import connect, devices_of, warn_about_apps
 from bellhop.cli.import_devices import read_device
 from bellhop.cli.options import environment_option, load_settings, select_tenant, tenant_option
 from bellhop.cli.output import json_option, plain, print_json
+from bellhop.clock import Micros, as_datetime
 from bellhop.domain.device import Device, Environment, Kind, Platform, Provider
 from bellhop.explain.sentences import phone_name
 from bellhop.store import registry
 from bellhop.store.blocking_client import run_script
+from bellhop.store.disabled_phones import of_same_phone, switch_phones
 from bellhop.store.redis_clock import read_time
 from bellhop.store.registered_devices import differ_in_capitals, in_other_capitals
 from bellhop.store.steps import run_blocking
@@ -25,7 +28,7 @@ COLUMNS = "{:20}  {:8}  {:5}  {:16}  {}"
 
 @click.group("devices")
 def command() -> None:
-    """Add, import, list and remove users' devices."""
+    """Add, import, list, disable and remove users' devices."""
 
 
 command.add_command(import_devices.command)
@@ -94,12 +97,15 @@ def list_devices(user_id: str, tenant: str, as_json: bool) -> None:
     if not devices:
         others = in_other_capitals(redis, tenant, user_id)
         click.echo(plain(differ_in_capitals(user_id, others) or f"{user_id} has no devices"), err=True)
+    user: Any = redis.execute_command(*registry.read_user_fields(tenant, user_id))  # type: ignore[no-untyped-call]
+    disabled = registry.read_user(*user).disabled_since
     if as_json:
-        print_json([_as_json(device) for device in devices])
+        print_json([_as_json(device, disabled(device.phone_names)) for device in devices])
     elif devices:
         click.echo(COLUMNS.format("KEY", "PROVIDER", "KIND", "REGISTERED (UTC)", "APP  PHONE"))
         for device in devices:
-            click.echo(plain(_row(device)))
+            at = disabled(device.phone_names)
+            click.echo(plain(_row(device)) + (f"  (disabled since {as_datetime(at):%Y-%m-%d %H:%M} UTC)" if at else ""))
 
 
 def _row(device: Device) -> str:
@@ -109,16 +115,67 @@ def _row(device: Device) -> str:
     return COLUMNS.format(device.key, device.provider, kind, f"{_registered_at(device):%Y-%m-%d %H:%M}", app)
 
 
-def _as_json(device: Device) -> dict[str, str]:
+def _as_json(device: Device, disabled_at: Micros | None) -> dict[str, str]:
     shown = device.model_dump(
         mode="json", include={"provider", "kind", "app", "environment", "hardware_id", "platform"}
     )
-    registered_at = _registered_at(device).isoformat().replace("+00:00", "Z")
-    return {"key": device.key, "phone": phone_name(device.label), **shown, "registered_at": registered_at}
+    times = {"registered_at": _rfc3339(_registered_at(device))}
+    if disabled_at is not None:
+        times["disabled_at"] = _rfc3339(as_datetime(disabled_at))
+    return {"key": device.key, "phone": phone_name(device.label), **shown, **times}
+
+
+def _rfc3339(at: datetime) -> str:
+    """Write a time in UTC."""
+    return at.isoformat().replace("+00:00", "Z")
 
 
 def _registered_at(device: Device) -> datetime:
     return datetime.fromtimestamp(device.registered_at / 1e6, UTC)
+
+
+@command.command()
+@click.argument("user_id")
+@click.argument("key")
+@tenant_option
+def disable(user_id: str, key: str, tenant: str) -> None:
+    """Send no pushes to a phone of USER_ID any more.
+
+    KEY is the key that `bellhop devices list` shows. All devices of the same phone are disabled. They stay so until
+    they are enabled, also if the app registers them again.
+    """
+    _switch(user_id, key, tenant, "disabled")
+
+
+@command.command()
+@click.argument("user_id")
+@click.argument("key")
+@tenant_option
+def enable(user_id: str, key: str, tenant: str) -> None:
+    """Send pushes to a disabled phone of USER_ID again.
+
+    KEY is the key that `bellhop devices list` shows. All devices of the same phone are enabled.
+    """
+    _switch(user_id, key, tenant, "enabled")
+
+
+def _switch(user_id: str, key: str, tenant: str, done: Literal["disabled", "enabled"]) -> None:
+    settings = load_settings()
+    tenant, redis = select_tenant(settings, tenant), connect(settings)
+    devices = devices_of(redis, tenant, user_id)
+    device = _device(devices, user_id, key)
+    phone = of_same_phone(device, devices)
+    at = read_time(redis.time()) if done == "disabled" else None
+    run_script(redis, switch_phones(tenant, user_id, phone, disabled_at=at))
+    for other in phone:
+        click.echo(f"{done} {other.key}")
+
+
+def _device(devices: Iterable[Device], user_id: str, key: str) -> Device:
+    for device in devices:
+        if device.key == key:
+            return device
+    raise click.ClickException(f"{user_id} has no device {key}: see `bellhop devices list {user_id}`")
 
 
 @command.command()
@@ -132,12 +189,9 @@ def remove(user_id: str, key: str, tenant: str) -> None:
     """
     settings = load_settings()
     tenant, redis = select_tenant(settings, tenant), connect(settings)
-    for device in devices_of(redis, tenant, user_id):
-        if device.key == key:
-            told = tell_of_removal(audience(settings), tenant, device, read_time(redis.time()))
-            run_blocking(registry.remove(tenant, device), redis)
-            if told:
-                run_script(redis, told)
-            click.echo(f"removed {key}")
-            return
-    raise click.ClickException(f"{user_id} has no device {key}: see `bellhop devices list {user_id}`")
+    device = _device(devices_of(redis, tenant, user_id), user_id, key)
+    told = tell_of_removal(audience(settings), tenant, device, read_time(redis.time()))
+    run_blocking(registry.remove(tenant, device), redis)
+    if told:
+        run_script(redis, told)
+    click.echo(f"removed {key}")

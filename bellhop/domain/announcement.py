@@ -49,7 +49,7 @@ PRIVATE_FIELDS = frozenset({"reason", "by"})
 
 DEAD_ENDS = (
     *(Outcome.CALLER_BLOCKED, Outcome.DEACTIVATED, Outcome.MUTED, Outcome.QUIET_HOURS, Outcome.CALLEE_LIMIT),
-    *(Outcome.NO_DEVICES, Outcome.NO_CREDENTIALS, Outcome.GAVE_UP, Outcome.TOO_LATE),
+    *(Outcome.NO_DEVICES, Outcome.DISABLED, Outcome.NO_CREDENTIALS, Outcome.GAVE_UP, Outcome.TOO_LATE),
     *(Outcome.CREDENTIALS_REFUSED, Outcome.WRONG_APP, Outcome.TOO_LARGE, Outcome.BAD_REQUEST),
     *(Outcome.TOKEN_DEAD, Outcome.BAD_TOKEN, Outcome.SIGNED_OUT),
 )

@@ -135,6 +135,11 @@ class Device(BaseModel):
         return device_key(self.provider, self.token)
 
     @property
+    def phone_names(self) -> tuple[str, ...]:
+        """The names by which an operator disables the phone: its device key, and its hardware id if it is known."""
+        return (self.key, self.hardware_id) if self.hardware_id else (self.key,)
+
+    @property
     def is_on_iphone(self) -> bool:
         """Whether the token is of an iPhone. A Firebase token is one only if the app says it."""
         return self.provider is Provider.APNS or self.platform is Platform.IOS

@@ -42,6 +42,7 @@ class Outcome(StrEnum):
     CIRCUIT_OPEN = "circuit_open"
     NO_CREDENTIALS = "no_credentials"
     NO_DEVICES = "no_devices"
+    DISABLED = "disabled"
     SAME_PHONE = "same_phone"
     MUTED = "muted"
     QUIET_HOURS = "quiet_hours"
@@ -251,6 +252,13 @@ MEANING: dict[Outcome, Meaning] = {
         "no phone is registered for {purpose}",
         "List the phones that Bellhop knows: `bellhop devices list {user}`. Ask {user} to open the app and sign "
         "in, so that the phone registers. An iPhone has one token for calls and another for everything else.",
+    ),
+    Outcome.DISABLED: Meaning(
+        OutcomeKind.NO_ATTEMPT,
+        Action.SKIP,
+        Tone.QUIET,
+        "the phone was disabled by an operator{disabled}",
+        "Enable it on {user}'s page in the console, or by `bellhop devices enable`, if the phone should ring again.",
     ),
     Outcome.SAME_PHONE: Meaning(
         OutcomeKind.NO_ATTEMPT,

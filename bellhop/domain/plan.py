@@ -1,11 +1,11 @@
 """Which device gets which push: (round, devices, users, now) -> pushes and skips, each skip with its reason. Pure."""
 
 import uuid
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import NamedTuple
 
-from bellhop.clock import MICROS_PER_SECOND, Micros
+from bellhop.clock import MICROS_PER_SECOND, Micros, as_datetime
 from bellhop.domain.device import Device, Kind, Platform, Provider, number_of_devices
 from bellhop.domain.outcomes import Outcome
 from bellhop.domain.own_pushes import NO_TEMPLATES, PushTemplates
@@ -79,6 +79,9 @@ def plan(
         if not suitable:
             facts = number_of_devices(len(registered))
             planned.skips.append(Skip(recipient.id, Outcome.NO_DEVICES, facts=facts))
+        if user.disabled_phones and kind is not PushKind.RING_OVER:
+            planned.skips.extend(_disabled(user, suitable))
+            suitable = [device for device in suitable if user.disabled_since(device.phone_names) is None]
         if still_rings:
             planned.skips.extend(
                 Skip(recipient.id, Outcome.STILL_RINGS, device) for device in suitable if ends_the_ring(kind, device)
@@ -90,6 +93,13 @@ def plan(
             planned.pushes.append(maker.push_to_phone(receiver, phone))
             planned.skips.extend(Skip(recipient.id, Outcome.SAME_PHONE, device) for device in phone[:-1])
     return planned
+
+
+def _disabled(user: User, devices: Iterable[Device]) -> Iterator[Skip]:
+    """Yield a skip for each device whose phone an operator has disabled."""
+    for device in devices:
+        if (at := user.disabled_since(device.phone_names)) is not None:
+            yield Skip(device.user_id, Outcome.DISABLED, device, as_datetime(at).isoformat())
 
 
 def suits(kind: PushKind, device: Device) -> bool:

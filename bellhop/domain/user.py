@@ -4,9 +4,10 @@
 """
 
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from datetime import datetime
 from functools import cache
+from types import MappingProxyType
 from typing import Annotated, Literal, NamedTuple, get_args
 from zoneinfo import ZoneInfo, available_timezones
 
@@ -134,6 +135,12 @@ class User(NamedTuple):
     """Whether the user has blocked the caller, here or at Stream."""
     always_from_caller: bool = False
     """Whether the caller gets through the user's own mute and quiet hours."""
+    disabled_phones: Mapping[str, Micros] = MappingProxyType({})
+    """When an operator disabled phones of the user, by the names of each phone (`Device.phone_names`)."""
+
+    def disabled_since(self, phone_names: Iterable[str]) -> Micros | None:
+        """Return when an operator disabled the phone with these names; None if it is not disabled."""
+        return next((self.disabled_phones[name] for name in phone_names if name in self.disabled_phones), None)
 
     def for_call(self, recipient: Recipient, caller_id: str) -> "User":
         """Add what the event says of this user, and what the user wants of this caller."""

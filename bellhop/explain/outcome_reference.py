@@ -19,6 +19,7 @@ EXAMPLE = {
     "when": "",
     "until": "",
     "hours": "",
+    "disabled": "",
 }
 """What the tables show for the {braces} of a sentence."""
 MARKS = {Tone.GOOD: "✓", Tone.QUIET: "○", Tone.OPEN: "…", Tone.BAD: "✗"}

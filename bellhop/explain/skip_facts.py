@@ -54,6 +54,14 @@ def muted_until(facts: str) -> str:
     return f" until {until:%Y-%m-%d %H:%M} UTC{where}"
 
 
+def disabled_at(facts: str) -> str:
+    """Return " at 2026-07-24 18:00 UTC"; empty if it is not known."""
+    try:
+        return f" at {datetime.fromisoformat(facts).astimezone(UTC):%Y-%m-%d %H:%M} UTC"
+    except (ValueError, OverflowError):
+        return ""
+
+
 def quiet_hours(facts: str) -> str:
     """Return " (22:00 to 07:00, in the user's time zone Europe/Berlin)"; empty if they are not known."""
     hours = _HOURS.fullmatch(facts)

@@ -49,6 +49,7 @@ from bellhop.explain.sentences import (
 )
 from bellhop.explain.skip_facts import (
     devices_in_words,
+    disabled_at,
     facts_of,
     muted_until,
     quiet_hours,
@@ -206,6 +207,7 @@ _FACTS: dict[str, Callable[[RoundLog, Milestone], str]] = {
     "purpose": lambda _, line: PURPOSES.get(getattr(line, "kind", ""), "this"),
     "devices": lambda _, line: devices_in_words(line),
     "until": lambda _, line: muted_until(facts_of(line)),
+    "disabled": lambda _, line: disabled_at(facts_of(line)),
     "hours": lambda _, line: quiet_hours(facts_of(line)),
 }
 """How each name in {braces} is filled in."""

@@ -52,7 +52,7 @@ def _shared(key: str, kind: Kind, about: str, change: Change) -> KeyKind:
 
 PLACES = (
     _of_user(keys.devices_key("", ""), "hash", "devices and their push tokens"),
-    _of_user(keys.user_key("", ""), "hash", "contact, preferences, and times that Stream gives for the user"),
+    _of_user(keys.user_key("", ""), "hash", "contact, preferences, disabled phones, and times that Stream gives"),
     _of_user(keys.phones_key("", ""), "hash", "what the user's phones reported about themselves"),
     _of_user(keys.calls_of_user_key("", ""), "zset", "calls that the user made or was called in"),
     _of_user(keys.missed_calls_key("", ""), "zset", "missed calls that the user has not seen"),

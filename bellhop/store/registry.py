@@ -18,6 +18,7 @@ from pydantic import BaseModel, ValidationError
 from bellhop.clock import Micros
 from bellhop.domain.device import MAX_DEVICES_PER_USER, Device
 from bellhop.domain.user import Contact, Preferences, User
+from bellhop.store import disabled_phones
 from bellhop.store.async_client import Store
 from bellhop.store.keys import (
     LOOKUP_BUDGET,
@@ -55,7 +56,7 @@ class RegisteredUsers(NamedTuple):
     devices: dict[str, list[Device]]
     """The devices of each user, in the order of their registration."""
     users: dict[str, User]
-    """The users who have a contact or preferences."""
+    """The users who have a contact or preferences, or of whom something else is known."""
     unseen: dict[str, int]
     """How many missed calls each user has not seen; empty if that was not asked for."""
 
@@ -286,7 +287,7 @@ async def _read_part(
             await asyncio.sleep(0)
         devices[user_id] = decode(answers[2 * number])
     users = {
-        user_id: read_user(*fields) for user_id, fields in zip(user_ids, answers[1::2], strict=True) if any(fields[:3])
+        user_id: read_user(*fields) for user_id, fields in zip(user_ids, answers[1::2], strict=True) if any(fields)
     }
     quiet = [user_id for user_id, user in users.items() if user.preferences.quiet_hours]
     if quiet:
@@ -305,12 +306,29 @@ def _reads(tenant: str, user_ids: Iterable[str]) -> Iterator[tuple[str, ...]]:
 
 def read_user_fields(tenant: str, user_id: str) -> tuple[str, ...]:
     """Return the command that reads a user; `read_user` reads its answer."""
-    return ("HMGET", user_key(tenant, user_id), "contact", "preferences", "deactivated", "reactivated")
+    return (
+        "HMGET",
+        user_key(tenant, user_id),
+        "contact",
+        "preferences",
+        "deactivated",
+        "reactivated",
+        disabled_phones.FIELD,
+    )
 
 
 def read_user(
-    contact: bytes | None, preferences: bytes | None, deactivated: bytes | None, reactivated: bytes | None
+    contact: bytes | None,
+    preferences: bytes | None,
+    deactivated: bytes | None,
+    reactivated: bytes | None,
+    disabled: bytes | None,
 ) -> User:
     """Read a user from the fields of `read_user_fields`."""
     is_deactivated = int(deactivated or 0) > int(reactivated or 0)
-    return User(read_stored(Contact, contact), read_stored(Preferences, preferences), deactivated=is_deactivated)
+    return User(
+        read_stored(Contact, contact),
+        read_stored(Preferences, preferences),
+        deactivated=is_deactivated,
+        disabled_phones=disabled_phones.read_disabled(disabled),
+    )

@@ -113,6 +113,7 @@ ONE_REASON = [
         "subscription_ended",
         "maybe",
     ),
+    (facts(ANN, user=User(disabled_phones={ANN.key: NOW})), "disabled", "no"),
     (facts(ANN, unreachable=b"huawei"), "unreachable_phones", "yes"),
     (facts(ANN, records={}), "no_health", "yes"),
     (facts(ANN, **reporting(ANN, full_screen_intent=False)), "full_screen_off", "maybe"),

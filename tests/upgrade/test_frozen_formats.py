@@ -334,6 +334,13 @@ NEW_SINCE: dict[str, str] = {
         f"command_line/settings/`BELLHOP_CONSOLE_{name}`": "rights in the console; an older version knows one password"
         for name in ("LOGINS", "GROUPS", "GROUPS_HEADER")
     },
+    **dict.fromkeys(
+        (
+            "command_line/words/disabled",
+            *(f"command_line/commands/commands/devices/commands/{name}" for name in ("disable", "enable")),
+        ),
+        "phones that an operator disabled; an older worker rings them",
+    ),
     "http/paths//v1/users/{user_id}/reachability": "whether a user can be rung",
     "http/paths//v1/users/{user_id}/test-ring": "a test; an older version answers 404",
     "http/paths//v1/users/{user_id}/test-ring/{test_id}": "the same",

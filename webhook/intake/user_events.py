@@ -8,7 +8,7 @@ import structlog
 from bellhop.clock import Micros
 from bellhop.domain.call import clamp_stamp
 from bellhop.privacy.forgetting_people import forget, forgotten_at
-from bellhop.store import registry, unreachable_devices
+from bellhop.store import disabled_phones, registry, unreachable_devices
 from bellhop.store.keys import devices_key, held_back_key, user_key
 from bellhop.store.steps import run_scripts
 from webhook.intake.apply import Verdict
@@ -73,7 +73,8 @@ def _forget(redis: IntakeRedis, tenant: str, user_id: str, at: Micros) -> bool:
     for device in devices:
         if device.registered_at <= at:
             run_scripts(registry.remove(tenant, device), redis.run)
-    redis.call("HDEL", user, "contact", "preferences", "deactivated", "reactivated", unreachable_devices.FIELD)
+    own = ("contact", "preferences", "deactivated", "reactivated", unreachable_devices.FIELD, disabled_phones.FIELD)
+    redis.call("HDEL", user, *own)
     redis.call("DEL", held_back_key(tenant, user_id))
     redis.run(registry.stamp_user(tenant, user_id, {"deleted": at}))
     log.info("user_deleted")

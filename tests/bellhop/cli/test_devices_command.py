@@ -196,3 +196,22 @@ def test_a_list_as_json_names_each_phone_and_no_token(bellhop):
     }
     assert unnamed["phone"] in bellhop("list", "jane"), "the table has the same name"
     assert VOIP["token"] not in bellhop("list", "jane", "--json")
+
+
+def test_a_disabled_phone_stays_disabled_until_it_is_enabled(bellhop):
+    """All devices of one phone are disabled together, and registering them again changes nothing."""
+    phone = [
+        VOIP | {"hardware_id": "iphone-1"},
+        VOIP | {"hardware_id": "iphone-1", "token": "cd" * 32, "kind": "alert"},
+    ]
+    bellhop("import", "-", stdin=lines(*phone, FCM))
+    voip, alert = (device["key"] for device in json.loads(bellhop("list", "jane", "--json")) if "com" in device["app"])
+    assert sorted(bellhop("disable", "jane", voip).split()[1::2]) == sorted([voip, alert])
+    rotated = VOIP | {"hardware_id": "iphone-1", "token": "ef" * 32}
+    bellhop("import", "-", stdin=lines(*phone, rotated, FCM))
+    shown = json.loads(bellhop("list", "jane", "--json"))
+    assert [device["provider"] for device in shown if "disabled_at" not in device] == ["fcm"]
+    assert bellhop("list", "jane").count("(disabled since 20") == 3
+    bellhop("enable", "jane", alert)
+    assert "disabled" not in bellhop("list", "jane", "--json")
+    assert "jane has no device x" in bellhop("disable", "jane", "x", status=1)

@@ -10,7 +10,7 @@ from bellhop.domain.outcomes import Outcome
 from bellhop.domain.plan import Skip, plan
 from bellhop.domain.push import PushKind
 from bellhop.domain.user import Preferences, User
-from tests.factories import a_device, a_round
+from tests.factories import a_browser, a_device, a_round
 
 S = 1_000_000
 NOW = 1_800_000_000 * S
@@ -39,6 +39,20 @@ def test_a_voip_token_gets_only_rings_android_gets_all(kind, expected):
     assert {push.device for push in planned.pushes} == expected
     assert {push.kind for push in planned.pushes} == {kind}
     assert planned.skips == [Skip("jane", Outcome.NO_DEVICES, facts="0 devices")]
+
+
+def test_a_disabled_phone_gets_no_push_but_the_end_of_a_ring():
+    iphone = device(Provider.APNS, Kind.VOIP, 5, hardware_id="phone-1")
+    browser = a_browser("ben")
+    user = User(disabled_phones={"phone-1": NOW - S, FCM.key: NOW, browser.key: NOW})
+    devices = {"ben": [iphone, ALERT, FCM, FLUTTER, browser], "jane": [FLUTTER]}
+    for kind in TO_PHONES:
+        planned = plan(kind, ROUND, devices, NOW, {"ben": user})
+        assert not {push.device for push in planned.pushes} & {iphone, FCM, browser}
+        skips = {(skip.device, skip.facts) for skip in planned.skips if skip.reason is Outcome.DISABLED}
+        assert {(FCM, "2027-01-15T08:00:00+00:00"), (browser, "2027-01-15T08:00:00+00:00")} <= skips
+        assert (iphone in {skip_device for skip_device, _ in skips}) == (kind is PushKind.RING)
+    assert browser in {push.device for push in plan(PushKind.RING_OVER, ROUND, devices, NOW, {"ben": user}).pushes}
 
 
 def test_a_user_with_only_devices_of_the_wrong_kind_is_skipped():

@@ -315,6 +315,8 @@ def test_muting_and_quiet_hours_do_not_count_as_failures():
         ("muted", "2026-07-25T08:00:00+02:00", "they had muted all calls until 2026-07-25 06:00 UTC"),
         ("muted", "9999-12-31T23:59:59-14:00", "they had muted all calls"),
         ("muted", "soon", "they had muted all calls"),
+        ("disabled", "2026-07-25T08:00:00+00:00", "the phone was disabled by an operator at 2026-07-25 08:00 UTC"),
+        ("disabled", "", "the phone was disabled by an operator"),
         (
             "quiet_hours",
             "22:00-07:00 Europe/Berlin",

@@ -8,6 +8,7 @@ import pytest
 
 from bellhop.audience import Audience, Destination
 from bellhop.call_index import NewEntry
+from bellhop.clock import Micros
 from bellhop.domain.announcement import CALLER_TYPES, AnnouncementType, about_ring
 from bellhop.domain.phone_report import PhoneEvent
 from bellhop.domain.ticket import Ticket
@@ -15,6 +16,7 @@ from bellhop.queue.job_payloads import job
 from bellhop.queue.names import MAIL_JOB, RING_JOB, TELL_CALLER_JOB
 from bellhop.store import (
     call_scripts,
+    disabled_phones,
     email_scripts,
     keys,
     limit_scripts,
@@ -170,6 +172,7 @@ COMMANDS = (
     registry.hold_back("default", "ben", "sara", 1),
     phones.note_receipt("default", "ben", "key", 1, round_started_at=1, event="rang"),
     registry.switch_mail("default", "ben", on=True),
+    disabled_phones.switch_phones("default", "ben", [a_device("ben")], disabled_at=Micros(1)),
     registry.stamp_user("default", "ben", {"deactivated": 1}),
     limit_scripts.count_for_caller(ROUND, 1),
     limit_scripts.count_for_call(ROUND, 1, 1, 1),
