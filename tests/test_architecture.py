@@ -37,6 +37,7 @@ LAYERS = (
     {
         "bellhop.audience",
         "bellhop.app_health",
+        "bellhop.console_audit",
         "bellhop.dead_letters",
         "bellhop.call_index",
         "bellhop.latest_calls",

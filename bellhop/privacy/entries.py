@@ -113,6 +113,11 @@ def document(context: Context, entry: Entry) -> Entry:
     return entry if changed == value else entry._replace(value=encoded(changed))
 
 
+def member(context: Context, entry: Entry) -> Entry:
+    """Change a member of a sorted set that is JSON."""
+    return entry._replace(name=document(context, Entry(b"", entry.name)).value)
+
+
 def dead_letter(context: Context, entry: Entry) -> Entry:
     """Change a member of a sorted set of dead letters (`bellhop.dead_letters`)."""
     value = _read(entry.name)

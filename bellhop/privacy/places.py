@@ -70,6 +70,7 @@ PLACES = (
     _shared(keys.trail_key("", ""), "list", "the audit trail of calls", entries.trail_line),
     _shared(keys.outbox_key("", "", ""), "list", "announcements that are not sent yet", entries.document),
     _shared(keys.dead_letters_key(""), "zset", "events that could not be sent", entries.dead_letter),
+    _shared(keys.console_audit_key(""), "zset", "looks and changes in the console", entries.member),
     _shared(keys.email_key(""), "hash", "missed calls that an e-mail collects", entries.email_call),
     _shared(keys.unreadable_key("", ""), "list", "webhooks that could not be read", entries.unreadable_body),
     _shared(keys.people_of_calls_key(""), "list", "people of calls, for the console's search", entries.line_of_people),

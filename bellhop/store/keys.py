@@ -405,6 +405,12 @@ def provider_token_key(team_id: str, key_id: str) -> str:
     return f"bellhop:apns-token:{team_id}:{key_id}"
 
 
+def console_audit_key(tenant: str) -> str:
+    """A sorted set: who looked at whom in the console, and who changed what, by when (unix µs). Without a tenant: what
+    concerns the whole installation."""
+    return f"bellhop:console-audit:{tenant}"
+
+
 CONSOLE_LOGINS = "bellhop:console:logins"
 """A sorted set: the digests of the console's logins, by when (unix s) they end."""
 

@@ -335,6 +335,10 @@ NEW_SINCE: dict[str, str] = {
         for name in ("LOGINS", "GROUPS", "GROUPS_HEADER")
     },
     **dict.fromkeys(
+        ("redis/bellhop:console-audit:default", "logs/web console_audit"),
+        "who looks at whom in the console; an older version notes nothing",
+    ),
+    **dict.fromkeys(
         (
             "command_line/words/disabled",
             *(f"command_line/commands/commands/devices/commands/{name}" for name in ("disable", "enable")),

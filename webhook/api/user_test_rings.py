@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 from datetime import datetime
-from typing import Annotated
+from typing import Annotated, Literal
 
 import structlog
 from flask import Blueprint
@@ -36,6 +36,10 @@ MOST_PER_MINUTE = 5
 blueprint = Blueprint("test_rings", __name__, url_prefix="/v1")
 operations = Operations(blueprint, "test_rings")
 log = structlog.get_logger()
+
+
+AskedBy = Literal["user", "backend", "console"]
+"""Who asked for a test ring: a label of the metric."""
 
 
 class _OfTest(DocumentedModel):
@@ -98,13 +102,19 @@ class ResultOfTest(_OfTest):
 @operations.operation("POST", "/users/{user_id}/test-ring", body=RingToTest, answer=StartedTest, status=202)
 def start_test_ring(request: ApiRequest, wanted: RingToTest) -> StartedTest:
     """Ring all phones of the user as a test, for 30 seconds."""
+    return begin_test_ring(request, wanted, "user" if request.by_user else "backend")[0]
+
+
+def begin_test_ring(request: ApiRequest, wanted: RingToTest, asked_by: AskedBy) -> tuple[StartedTest, Round]:
+    """Begin a test ring. Raises ApiError if there were too many in this minute."""
     limit_per_minute(request, test_rings_key, MOST_PER_MINUTE)
     test_id, arrival = round_of_test.new_id(), _now(request)
     round_ = round_of_test.round_of_test(request.tenant, request.user_id, arrival.now, test_id, wanted.call_cid)
     _begin(request, round_, arrival)
-    metrics.TEST_RINGS.add("user" if request.by_user else "backend")
+    metrics.TEST_RINGS.add(asked_by)
     log.info("test_ring", test=test_id, by_user=request.by_user)
-    return StartedTest(id=test_id, call_cid=round_.shown_cid or round_.cid, ends_at=as_datetime(round_.deadline))
+    started = StartedTest(id=test_id, call_cid=round_.shown_cid or round_.cid, ends_at=as_datetime(round_.deadline))
+    return started, round_
 
 
 @operations.operation(

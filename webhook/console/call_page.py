@@ -8,10 +8,12 @@ from http import HTTPStatus
 import structlog
 from flask import render_template, request
 
+from bellhop.console_audit import AuditAction
 from bellhop.explain.explanation import RoundExplanation
 from bellhop.explain.repeats import joined
 from bellhop.explain.summary import PersonResult, person_results, summarize
 from bellhop.question_on_demand import ask_on_demand, in_a_sentence, may_ask
+from webhook.console.audit import note
 from webhook.console.blueprint import MAX_LOGGED_ID, blueprint, tenant
 from webhook.console.call_search import explain_call
 from webhook.console.picture import Picture, picture
@@ -27,6 +29,7 @@ MAX_STEPS = 400
 @blueprint.get("/call")
 def call() -> tuple[str, int]:
     """Explain one call, for all its users or for one."""
+    note(AuditAction.CALL, tenant(), call=request.args.get("id", ""), user=request.args.get("user", ""))
     return _page()
 
 
@@ -34,6 +37,7 @@ def call() -> tuple[str, int]:
 def ask_about_call() -> tuple[str, int]:
     """Ask Stream about the call, then explain it."""
     cid = request.args.get("id", "")
+    note(AuditAction.ASK_STREAM, tenant(), call=cid)
     try:
         asked = asyncio.run(ask_on_demand(web_context().settings, tenant(), cid))
     except TimeoutError:

@@ -8,9 +8,11 @@ from flask import Response, redirect, render_template, request, url_for
 
 from bellhop.call_index import FROM_LATEST, is_known_user
 from bellhop.clock import Micros
+from bellhop.console_audit import AuditAction
 from bellhop.explain.summary import Flag
 from bellhop.store.keys import told_key, trail_key
 from bellhop.telemetry.turned_away import describe, read_last_hour
+from webhook.console.audit import is_opened_by_a_person, note
 from webhook.console.blueprint import blueprint, current_login, summaries, tenant
 from webhook.console.call_search import search_calls
 from webhook.console.search_words import read_search
@@ -30,6 +32,8 @@ def root() -> Response:
 def calls() -> Response | str:
     """Show a page of calls, or the call itself if the search is for its whole id."""
     redis, text = web_context().redis, request.args.get("q", "").strip()
+    if text and is_opened_by_a_person():
+        note(AuditAction.SEARCH, tenant())
     if text and redis.exists(trail_key(tenant(), text), told_key(tenant(), text)):
         return cast(Response, redirect(url_for("console.call", id=text, tenant=request.args.get("tenant"))))
     flag = next((flag for flag in Flag if flag == request.args.get("show")), None)

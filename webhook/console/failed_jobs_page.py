@@ -1,14 +1,17 @@
 """/console/failed: failed jobs, with a button to run each again."""
 
 from collections.abc import Mapping
+from itertools import islice
 from types import MappingProxyType
 
 import structlog
 from flask import abort, render_template, request
 
+from bellhop.console_audit import AuditAction
 from bellhop.queue import failed_jobs
 from bellhop.queue.failed_jobs import FailedJob
-from webhook.console.blueprint import MAX_LOGGED_ID, blueprint, current_login
+from webhook.console.audit import note
+from webhook.console.blueprint import MAX_LOGGED_ID, blueprint, current_login, tenants
 from webhook.context import web_context
 
 log = structlog.get_logger()
@@ -29,21 +32,26 @@ def failed() -> str:
 @blueprint.post("/failed")
 def run_again() -> str:
     """Run one failed job again, or the latest ones, then list the others."""
-    redis = web_context().redis
-    reasons = {job_id: failed_jobs.run_again(redis, job_id) for job_id in _chosen(request.form.get("job", ""))}
+    redis, chosen = web_context().redis, _chosen(request.form.get("job", ""))
+    for job_id, app in chosen.items():
+        note(AuditAction.RUN_AGAIN, app, job=job_id)
+    reasons = {job_id: failed_jobs.run_again(redis, job_id) for job_id in chosen}
     for tried, reason in reasons.items():
         log.info("console_replay", job=tried[:MAX_LOGGED_ID], refused=reason or "")
     return _page(reasons)
 
 
-def _chosen(job_id: str) -> list[str]:
-    """Return the ids of the jobs that the form names. Answers 404 for a job that the login may not run again."""
-    if current_login().operates_all and job_id != ALL:
-        return [job_id]
-    mine = [job.id for job in _visible_jobs() if _may_run(job)]
+def _chosen(job_id: str) -> dict[str, str]:
+    """Return the ids of the jobs that the form names, each with its Stream app; an empty text if that is not known.
+
+    Answers 404 for a job that the login may not run again.
+    """
+    mine = {job.id: job.tenant if job.tenant in tenants() else "" for job in _visible_jobs() if _may_run(job)}
     if job_id == ALL:
-        return mine[:MOST_AT_ONCE]
-    return [job_id] if job_id in mine else abort(404, "There is no such job, or you may not run it again.")
+        return dict(islice(mine.items(), MOST_AT_ONCE))
+    if job_id not in mine and not current_login().operates_all:
+        abort(404, "There is no such job, or you may not run it again.")
+    return {job_id: mine.get(job_id, "")}
 
 
 def _may_run(job: FailedJob) -> bool:

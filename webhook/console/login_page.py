@@ -6,6 +6,8 @@ from typing import cast
 
 from flask import Response, g, make_response, redirect, render_template, request, url_for
 
+from bellhop.console_audit import AuditAction
+from webhook.console.audit import note
 from webhook.console.blueprint import blueprint, guard
 from webhook.console.rights import Login, LoginWay
 from webhook.context import web_context
@@ -41,6 +43,7 @@ def logout() -> Response:
 def logout_all() -> Response:
     """End every login."""
     guard().log_all_out()
+    note(AuditAction.LOGOUT_ALL)
     return _logged_out()
 
 

@@ -3,6 +3,7 @@
 from flask import Flask
 
 from webhook.console import (  # noqa: F401 - for their routes
+    audit_page,
     call_page,
     calls_page,
     failed_jobs_page,

@@ -12,6 +12,7 @@ from redis.exceptions import RedisError, ResponseError
 from bellhop import __version__
 from bellhop.app_health import app_health
 from bellhop.clock import Seconds
+from bellhop.console_audit import AuditAction
 from bellhop.dead_letters import count_dead_letters
 from bellhop.domain.outcomes import MEANING, Outcome, Tone
 from bellhop.queue.names import MAIL, NEEDED
@@ -25,6 +26,7 @@ from bellhop.telemetry.last_check import read_last_check
 from bellhop.telemetry.last_webhook import read_last_webhooks
 from bellhop.telemetry.turned_away import describe, read_last_hour
 from webhook.api.health import clock_complaints, missing_parts, redis_failure, start_failure
+from webhook.console.audit import note
 from webhook.console.blueprint import blueprint, current_login, guard
 from webhook.console.check_run import is_running, start_check
 from webhook.console.process_list import Process, clock_in_words, processes, stream_clocks
@@ -102,6 +104,7 @@ def _of_all_apps(
 @blueprint.post("/service/check")
 def run_check() -> Response:
     """Run `bellhop check`; its findings are on the service page some seconds later."""
+    note(AuditAction.CHECK)
     log.info("console_check", started=start_check(web_context().redis))
     return cast(Response, redirect(url_for("console.service"), HTTPStatus.SEE_OTHER))
 

@@ -9,8 +9,10 @@ from functools import partial
 import pytest
 import redis
 
+from bellhop import console_audit
 from bellhop.audience import Audience, Destination
 from bellhop.clock import Seconds, micros
+from bellhop.console_audit import AuditAction, AuditEntry
 from bellhop.dead_letters import DeadLetter, bury
 from bellhop.domain.announcement import AnnouncementType, about_ring
 from bellhop.domain.phone import PhoneHealth
@@ -190,6 +192,8 @@ class History:
             self.run(audience.tell(round_, [told]))
             letter = DeadLetter("backend", "default", round_.cid, told.document(), "away", self.context.now())
             together(self.client, *bury(letter, 60))
+            look = AuditEntry(self.context.now(), "support", "password", AuditAction.PERSON, user=callee)
+            together(self.client, *console_audit.keep("default", look))
         self.client.zadd(f"bellhop:rung:default:{self.calls[0].cid}", {f"r:3:s-1:{JANE}": 5, f"a:{JANE}": 5})
         for key in self.client.scan_iter("rq:job:*"):
             data = self.client.hget(key, "data")
