@@ -1,7 +1,8 @@
 """Which phones of a user an operator has disabled: they get no push.
 
 The field is in the hash of the user, not in the device: so registering the same phone again does not enable it, and a
-ring reads it together with the user's preferences. An older version reads it not, and rings such phones.
+ring reads it together with the user's preferences. A worker of an older version does not read it, and rings such
+phones.
 """
 
 from collections.abc import Iterable, Mapping

@@ -29,7 +29,7 @@ def user() -> str:
     """Show a user; without an id, the form that asks for it."""
     user_id, caller = request.args.get("id", "").strip(), request.args.get("caller", "").strip()
     if not user_id:
-        return render_template("console/users.html", called_by="", user="")
+        return render_template("console/users.html")
     note(AuditAction.PERSON, tenant(), user=user_id)
     context = web_context()
     facts = read_reachability_facts(context.redis, context.settings, tenant(), user_id)

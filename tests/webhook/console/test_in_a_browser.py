@@ -25,6 +25,8 @@ EVERY_PAGE = {
     "unknown call": CALL + "unknown",
     "person": "/console/person?id=jane-morel",
     "nobody": "/console/person?id=nobody",
+    "users": "/console/person",
+    "audit": "/console/audit?user=jane-morel",
     "service": "/console/service",
     "failed": "/console/failed",
 }
@@ -457,7 +459,7 @@ async def test_a_phone_keeps_its_tables_tables(phone):
     await phone.goto("/console/person?id=jane-morel")
     table = phone.get_by_role("table")
     assert await table.get_by_role("row").count() == 3
-    assert await table.get_by_role("columnheader").count() == 5
+    assert await table.get_by_role("columnheader").count() == 6
     assert await table.get_by_role("rowheader", name="Jane's Pixel").count() == 1
 
 
