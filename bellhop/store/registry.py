@@ -113,6 +113,13 @@ def remove(tenant: str, device: Device) -> Steps[str]:
     return done
 
 
+def remove_moved(tenant: str, device: Device) -> Steps[None]:
+    """Remove a device whose token has moved to another user. A process that moved it may have died before it did."""
+    (owner,) = yield [("GET", owner_key(tenant, device.key))]
+    if owner and owner.decode() != device.user_id:
+        yield [_swap(tenant, device, "")]
+
+
 def replace(tenant: str, device: Device, by: Device) -> Command:
     """Replace a device `by` another with the same token, unless it was registered again meanwhile."""
     return _swap(tenant, device, by.model_dump_json())

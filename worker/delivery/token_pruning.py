@@ -88,6 +88,8 @@ class TokenPruner:
             self._accepted[device.provider, device.app] += 1
             if result.push.device != device:
                 return await self._replace(tenant, device, result.push.device)
+        elif result.outcome is Outcome.SIGNED_OUT:
+            await run_steps(registry.remove_moved(tenant, device), self._store)
         elif MEANING[result.outcome].prune and result.last is not None:
             since = result.last.dead_since
             if since is not None and since <= device.registered_at:

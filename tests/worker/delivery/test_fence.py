@@ -18,6 +18,7 @@ from bellhop.queue.job_payloads import QueuedRound
 from bellhop.store import redis_clock
 from bellhop.store.keys import call_key, owner_key, round_key, stream_clock_key, trail_key
 from bellhop.store.redis_clock import RedisClock
+from bellhop.store.scripts import Command
 from bellhop.telemetry import metrics
 from bellhop.telemetry.metrics import Tally
 from bellhop.trail import PushAttempted, encode
@@ -147,6 +148,36 @@ async def test_a_token_that_has_moved_leaves_no_claim(store, redis_url):
     await store.call("SET", owner_key("default", push.device.key), USERS[0])
     assert await claim(Fence(store, "w-2", PushKind.RING, round_), push, 3) is None
     assert await trail_of(store, "default:1") == []
+
+
+@pytest.mark.parametrize("command", range(3))
+async def test_a_death_after_a_claim_of_a_moved_phone_sends_nothing(store, redis_url, command):
+    """Killed behind each command of the claim of a phone that has moved: its new user is rung once all the same."""
+
+    class Dies:
+        left = command
+
+        async def script(self, name, keys, args):
+            return (await self.together((name, keys, args)))[0]
+
+        async def together(self, *commands):
+            answers = []
+            for one in commands:
+                if self.left == 0:
+                    await store.call("DEL", "bellhop:worker:w-1")
+                    raise OSError("killed")
+                self.left -= 1
+                answers += await store.together(Command(*one) if one[0] != "MGET" else one)
+            return answers
+
+    round_ = ringing(redis_url, USERS[:2])
+    ben, jane = pushes(round_)
+    hers = replace(jane, device=jane.device.model_copy(update={"token": ben.device.token}))
+    await store.call("SET", owner_key("default", ben.device.key), USERS[1])
+    with pytest.raises(OSError, match="killed"):
+        await claim(Fence(Dies(), "w-1", PushKind.RING, round_), ben, 3)
+    successor = Fence(store, "w-2", PushKind.RING, round_)
+    assert await asyncio.gather(claim(successor, ben, 3), claim(successor, hers, 3)) == [Outcome.SIGNED_OUT, None]
 
 
 async def test_a_repeated_ring_leaves_the_phone_to_the_later_round(store, redis_url):

@@ -64,6 +64,16 @@ async def test_no_other_outcome_removes_a_token(store, outcome):
     assert await known(store, device) == [device]
 
 
+async def test_a_device_that_a_death_left_with_its_former_user_goes(store):
+    """The process that moved the token died. The next ring of the former user is refused, and removes the device."""
+    device = await register(store, phone())
+    moved = phone(user_id="jane", registered_at=REGISTERED + 1)
+    await store.together(*next(registry.register("default", moved)))
+    assert await known(store, device) == [device]
+    await TokenPruner(store).update_registry("default", device, a_delivery(device, Outcome.SIGNED_OUT))
+    assert (await known(store, device), await known(store, moved)) == ([], [moved])
+
+
 async def test_the_environment_that_worked_is_kept(store):
     device = await register(store, phone())
     moved = device.model_copy(update={"environment": Environment.SANDBOX})
