@@ -186,7 +186,8 @@ def _queue_worker(
         job_names=tuple(QUEUE_OF),
         prepare=partial(warm_up, store, senders),
         background=background,
-        in_turn=[partial(queue_due_calls, store)],
+        in_turn=settings.has_several_tenants,
+        by_one_worker=[partial(queue_due_calls, store)],
         note_redis=partial(_note, redis_outage(shown(settings.redis_url))),
         clock=clock,
     )

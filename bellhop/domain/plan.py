@@ -204,6 +204,7 @@ class _PushMaker:
             options=template.options(usual) if template else usual,
             aps=built.aps,
             left_out=built.left_out,
+            tenant=round_.tenant,
         )
 
     def _deadline(self) -> Micros:

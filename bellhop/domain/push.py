@@ -76,13 +76,16 @@ class Push:
     """Only of a second ring: the key of the device that got the first push."""
     left_out: tuple[str, ...] = ()
     """The team's fields and keys that are not in the payload: they did not fit, or could not be filled in."""
+    tenant: str = ""
+    """The Stream app that it is for: apps take turns."""
     ends_s: Seconds | None = field(default=None, compare=False)
     """The deadline by the monotonic clock of the process that sends it; None until the fence has answered."""
 
     def ending(self, ends_s: Seconds) -> "Push":
         """Return this push with its deadline by the monotonic clock. It does what dataclasses.replace does, faster."""
         ids = (self.id, self.kind, self.device, self.payload, self.deadline, self.round, self.queued_at)
-        return Push(*ids, self.collapse_id, self.instead, self.options, self.aps, self.rung, self.left_out, ends_s)
+        more = (self.collapse_id, self.instead, self.options, self.aps, self.rung, self.left_out, self.tenant)
+        return Push(*ids, *more, ends_s)
 
 
 def in_other_environment(push: Push) -> Push:

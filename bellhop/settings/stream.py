@@ -123,6 +123,11 @@ class StreamSettings(SettingsSection):
         """The names of the Stream apps. Without Stream apps, as on a machine with workers only, it is "default"."""
         return [app.tenant for app in self.stream_apps] or ["default"]
 
+    @property
+    def has_several_tenants(self) -> bool:
+        """Whether jobs of several Stream apps may wait. Without Stream apps, as on a machine with workers only, they may."""
+        return len(self.stream_apps) != 1
+
     @field_validator("stream_apps")
     @classmethod
     def _no_shared_api_key(cls, apps: list[StreamApp]) -> list[StreamApp]:

@@ -246,6 +246,16 @@ def rq_queue_key(queue: str) -> str:
     return f"rq:queue:{queue}"
 
 
+def tenant_queue_key(queue: str, tenant: str) -> str:
+    """A list, which RQ's tools show as a queue: the jobs of one tenant that wait for their turn in a queue."""
+    return f"{rq_queue_key(queue)}:of:{tenant}"
+
+
+def turns_key(queue: str) -> str:
+    """A sorted set: the tenants with such a list, by when a job of theirs was last taken from it (unix µs)."""
+    return f"bellhop:turns:{queue}"
+
+
 def rq_intermediate_key(queue: str) -> str:
     """A list: the jobs that RQ's own worker has taken from the queue and not started yet."""
     return f"{rq_queue_key(queue)}:intermediate"

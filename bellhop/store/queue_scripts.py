@@ -33,6 +33,8 @@ from bellhop.store.keys import (
     rq_results_key,
     rq_worker_key,
     rq_workers_key,
+    tenant_queue_key,
+    turns_key,
 )
 from bellhop.store.scripts import Argument, Command
 
@@ -47,12 +49,15 @@ WORKER_KEYS = (
 """The keys of the installation that scripts about workers use."""
 
 
-def take_jobs(queue: str, worker: str, limit: int) -> Command:
+def take_jobs(
+    queue: str, worker: str, limit: int, *, in_turn: bool = False, not_of: Iterable[str] = ()
+) -> Command:
     """Begin the job that BLMOVE has put on the worker's in-flight list, and take and begin more, up to `limit`.
 
-    The script returns what lib/begin.lua returns for each job.
+    `in_turn`: jobs of several tenants may wait. `not_of`: tenants whose jobs go back, to wait for their turn. The script
+    returns what lib/begin.lua returns for each job.
     """
-    return _of_queue("take_jobs", queue, worker, limit)
+    return _of_queue("take_jobs", queue, worker, limit, "turns" if in_turn else "", *not_of)
 
 
 def begin_job(queue: str, worker: str, job_id: bytes, *, alone: bool) -> Command:
@@ -142,12 +147,13 @@ def reap_workers(queues: Iterable[str], *, lease_ms: int, silence_ms: int, limit
     return _of_workers("reap_workers", queues, lease_ms, silence_ms, limit)
 
 
-def enqueue_scheduled(queues: Iterable[str], *, limit: int) -> Command:
+def enqueue_scheduled(queues: Iterable[str], *, limit: int, in_turn: bool = False) -> Command:
     """Queue scheduled jobs of these queues whose time has come, and drop expired ones from RQ's registries.
 
-    It does so with up to `limit` jobs of each queue and kind. The script returns whether there may be more.
+    It does so with up to `limit` jobs of each queue and kind. `in_turn`: jobs of several tenants may wait. The script
+    returns whether there may be more.
     """
-    return Command("queue/enqueue_scheduled", queue_keys(queues), [limit])
+    return Command("queue/enqueue_scheduled", queue_keys(queues, RQ_QUEUES), [limit, "turns" if in_turn else ""])
 
 
 def move_jobs(queue: str, to: str, place: Place, start: int, *, limit: int, job_names: Iterable[str]) -> Command:
@@ -206,4 +212,5 @@ def _keys_with_one(queue: str) -> tuple[str, ...]:
 @cache
 def _keys_of(queue: str) -> tuple[str, ...]:
     registries = (rq_registry_key(registry, queue) for registry in ("wip", "finished", "failed", "scheduled"))
-    return (rq_queue_key(queue), inflight_key(queue, ""), *registries, rq_workers_key(queue))
+    turns = (turns_key(queue), tenant_queue_key(queue, ""))
+    return (rq_queue_key(queue), inflight_key(queue, ""), *registries, rq_workers_key(queue), *turns)

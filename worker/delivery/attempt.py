@@ -107,8 +107,8 @@ class _Attempts:
         attempt_s = self._policy.attempt_s[push.device.provider]
         # Everything that can take long comes before the claim: the call may end meanwhile.
         await channel.prepare(push, self._policy.prepare_s)
-        async with channel.capacity.hold(push.kind, push.round):
-            async with channel.claims.hold(push.kind, push.round):
+        async with channel.capacity.hold(push.kind, push.round, push.tenant):
+            async with channel.claims.hold(push.kind, push.round, push.tenant):
                 admission = await self._fence.admit(push, attempt_s)
             if admission.refusal is not None:
                 return admission, Record("")

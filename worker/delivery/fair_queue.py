@@ -1,4 +1,4 @@
-"""A queue in which groups take turns: an item of a small group does not wait for all items of a large one."""
+"""A queue in which tenants take turns, and the groups of a tenant: a small group does not wait for all items of a large one."""
 
 from collections import deque
 from collections.abc import Hashable
@@ -8,29 +8,36 @@ T = TypeVar("T")
 
 
 class FairQueue(Generic[T]):
-    """Gives out one item of each group in turn. Items of one group come in the order in which they were put."""
+    """Gives out one item of each tenant in turn, and of each of its groups in turn.
+
+    Items of one group come in the order in which they were put.
+    """
 
     def __init__(self) -> None:
-        self._groups: dict[Hashable, deque[T]] = {}
-        """In the order in which they get their turn. No group is empty."""
+        self._tenants: dict[str, dict[Hashable, deque[T]]] = {}
+        """Tenants, and groups of a tenant, in the order in which they get their turn. None is empty."""
 
     def __bool__(self) -> bool:
         """Whether items wait."""
-        return bool(self._groups)
+        return bool(self._tenants)
 
-    def waiting(self, group: Hashable) -> int:
+    def waiting(self, group: Hashable, tenant: str = "") -> int:
         """How many items of a group wait."""
-        return len(self._groups.get(group, ()))
+        return len(self._tenants.get(tenant, {}).get(group, ()))
 
-    def put(self, group: Hashable, item: T) -> None:
+    def put(self, group: Hashable, item: T, tenant: str = "") -> None:
         """Add an item."""
-        self._groups.setdefault(group, deque()).append(item)
+        self._tenants.setdefault(tenant, {}).setdefault(group, deque()).append(item)
 
     def get(self) -> T:
         """Remove the next item, and return it. The queue must not be empty."""
-        group = next(iter(self._groups))
-        items = self._groups.pop(group)
+        tenant = next(iter(self._tenants))
+        groups = self._tenants.pop(tenant)
+        group = next(iter(groups))
+        items = groups.pop(group)
         item = items.popleft()
         if items:
-            self._groups[group] = items  # the last in turn
+            groups[group] = items  # the last in turn
+        if groups:
+            self._tenants[tenant] = groups
         return item

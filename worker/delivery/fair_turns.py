@@ -22,18 +22,18 @@ class FairTurns:
         self.beginning: set[Hashable] = set()
         """The small rings that have begun and sent nothing so far: large rings let them go first."""
 
-    async def wait(self, kind: PushKind, round_: Hashable = None) -> None:
+    async def wait(self, kind: PushKind, round_: Hashable = None, tenant: str = "") -> None:
         """Wait for a place in a turn. It is free again in the next turn."""
-        await self._slots.acquire(kind, round_)
+        await self._slots.acquire(kind, round_, tenant)
         self.beginning.discard(round_)
         asyncio.get_running_loop().call_soon(self._slots.release, kind)
 
-    async def let_others_go_first(self, round_: Hashable) -> None:
+    async def let_others_go_first(self, round_: Hashable, tenant: str = "") -> None:
         """Wait, between two parts of a large ring, until few of its pushes wait and no small ring begins."""
         patience = PATIENCE
         while patience:
             await asyncio.sleep(0)
-            if self._slots.waiting(round_) > FEW:
+            if self._slots.waiting(round_, tenant) > FEW:
                 continue
             if not self.beginning:
                 return

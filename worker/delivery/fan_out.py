@@ -222,7 +222,7 @@ class FanOut:
                     skips += planned.skips
                     recording.append(asyncio.create_task(self._record_skips(planned.skips)))
                 sending += [asyncio.create_task(self._push(push)) for push in planned.pushes]
-                await self._tools.turns.let_others_go_first(self._round.started_at)
+                await self._tools.turns.let_others_go_first(self._round.started_at, self._round.tenant)
         except BaseException:
             for task in (*sending, *recording):
                 task.cancel()

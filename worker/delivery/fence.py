@@ -135,7 +135,7 @@ class Fence:
         try:
             admission = await self._admissions((push, attempt_s))
             if admission.refusal is None:
-                await self._turns.wait(self._kind, self._round.started_at)
+                await self._turns.wait(self._kind, self._round.started_at, self._round.tenant)
         except asyncio.CancelledError:
             # The claim may be in Redis. The next run would wait for its end, and take it for an attempt.
             await asyncio.shield(self.write(Record("", key)))

@@ -1,4 +1,4 @@
-"""A limit for pushes that gives its places to rings first, and to all rings alike."""
+"""A limit for pushes that gives its places to rings first, and to all tenants and rings alike."""
 
 import asyncio
 from collections.abc import Hashable
@@ -12,7 +12,8 @@ Waiting = FairQueue[asyncio.Future[None]]
 class PrioritySlots:
     """At most `limit` pushes hold a place. A free place goes to a push of a ring before any other push.
 
-    Rounds take turns: a ring of two phones does not wait until all pushes of a ring of thousands of phones have places.
+    Tenants take turns, and so do the rounds of a tenant: a ring of two phones does not wait until all pushes of a ring
+    of thousands of phones have places.
     Pushes that are not rings hold at most three quarters of the places, so that rings need not wait for their answers.
     """
 
@@ -21,22 +22,22 @@ class PrioritySlots:
         self._held = self._held_by_others = 0
         self._rings, self._others = Waiting(), Waiting()
 
-    def hold(self, kind: PushKind, round_: Hashable = None) -> "Place":
-        """Wait for a place, and hold it: `async with slots.hold(kind, round_)`."""
-        return Place(self, kind, round_)
+    def hold(self, kind: PushKind, round_: Hashable = None, tenant: str = "") -> "Place":
+        """Wait for a place, and hold it: `async with slots.hold(kind, round_, tenant)`."""
+        return Place(self, kind, round_, tenant)
 
-    def waiting(self, round_: Hashable) -> int:
+    def waiting(self, round_: Hashable, tenant: str = "") -> int:
         """How many pushes of a round wait for a place."""
-        return self._rings.waiting(round_) + self._others.waiting(round_)
+        return self._rings.waiting(round_, tenant) + self._others.waiting(round_, tenant)
 
-    async def acquire(self, kind: PushKind, round_: Hashable = None) -> None:
+    async def acquire(self, kind: PushKind, round_: Hashable = None, tenant: str = "") -> None:
         """Wait for a place. `release` it in the end."""
         ring = kind is PushKind.RING
         if self._is_free(ring=ring) and not self._rings and not self._others:
             self._count(1, ring=ring)
             return
         future: asyncio.Future[None] = asyncio.get_running_loop().create_future()
-        (self._rings if ring else self._others).put(round_, future)
+        (self._rings if ring else self._others).put(round_, future, tenant)
         self._give()
         try:
             await future
@@ -71,11 +72,11 @@ class PrioritySlots:
 class Place:
     """A place that is held inside `async with`. Leaving it never waits."""
 
-    def __init__(self, slots: PrioritySlots, kind: PushKind, round_: Hashable) -> None:
-        self._slots, self._kind, self._round = slots, kind, round_
+    def __init__(self, slots: PrioritySlots, kind: PushKind, round_: Hashable, tenant: str) -> None:
+        self._slots, self._kind, self._round, self._tenant = slots, kind, round_, tenant
 
     async def __aenter__(self) -> None:
-        await self._slots.acquire(self._kind, self._round)
+        await self._slots.acquire(self._kind, self._round, self._tenant)
 
     async def __aexit__(self, *_: object) -> None:
         self._slots.release(self._kind)

@@ -1,9 +1,15 @@
 """How many jobs of a queue one worker has in memory at the same time."""
 
 import asyncio
+from collections import Counter
 from collections.abc import Iterator
 from contextlib import contextmanager
 from contextvars import ContextVar
+
+
+SHARE = 4
+"""A tenant may have this many times as many jobs as there are free places: alone four fifths of all places, and the
+others always find one."""
 
 
 class ConcurrencyLimit:
@@ -14,6 +20,26 @@ class ConcurrencyLimit:
         self._jobs = self._lent = 0
         self._changed = asyncio.Event()
         self._closed = False
+        self._tenants: Counter[str] = Counter()
+        """By tenant, the jobs in memory. Jobs without a tenant are not counted."""
+
+    @property
+    def tenants_with_share(self) -> list[str]:
+        """The tenants that may begin no further job now."""
+        most = SHARE * max(1, self._limit - self._jobs)
+        return [tenant for tenant, jobs in self._tenants.items() if jobs >= most]
+
+    def note_begin(self, tenant: str) -> None:
+        """Count a job that begins for its tenant."""
+        if tenant:
+            self._tenants[tenant] += 1
+
+    def note_end(self, tenant: str) -> None:
+        """Count a job that has ended."""
+        if tenant:
+            self._tenants[tenant] -= 1
+            if not self._tenants[tenant]:
+                del self._tenants[tenant]
 
     @property
     def full(self) -> bool:

@@ -49,12 +49,15 @@ class StartedJob(NamedTuple):
     """Whether the job's deadline has passed, or it has none."""
     begun: bool = True
     """False for a suspect that has not begun yet."""
+    tenant: str = ""
+    """Whose job it is, if tenants take turns."""
 
     @classmethod
     def read(cls, answer: list[Any]) -> "StartedJob":
         """Read what lib/begin.lua answers for one job."""
-        job_id, began, data, timeout, lost_workers, suspicions, late, begun = answer
-        return cls(job_id, began, data, timeout_s(timeout), lost_workers, suspicions, bool(late), bool(begun))
+        job_id, began, data, timeout, lost_workers, suspicions, late, begun, tenant = answer
+        counts = (lost_workers, suspicions, bool(late), bool(begun))
+        return cls(job_id, began, data, timeout_s(timeout), *counts, tenant.decode(errors="replace"))
 
 
 class JobStore:
@@ -68,14 +71,25 @@ class JobStore:
         """Return the fields of RQ's worker hash that count jobs. Failed jobs are counted by their script."""
         return {"successful_job_count": self._finished}
 
-    async def take_jobs(self, store: Store, queue: str, most: int, wait_s: Seconds) -> list[StartedJob]:
+    async def take_jobs(
+        self,
+        store: Store,
+        queue: str,
+        most: int,
+        wait_s: Seconds,
+        *,
+        in_turn: bool = False,
+        not_of: Sequence[str] = (),
+    ) -> list[StartedJob]:
         """Move up to `most` jobs from the queue to the in-flight list and begin them, in one round trip.
 
-        Waits for the first job up to `wait_s`. This is the only step that is not repeated: it raises as `store` does,
+        Waits for the first job up to `wait_s`. `in_turn`: jobs of several tenants may wait. `not_of`: tenants that may
+        begin no job now. This is the only step that is not repeated: it raises as `store` does,
         and then there may be jobs on the in-flight list all the same.
         """
         move = ("BLMOVE", rq_queue_key(queue), inflight_key(queue, self._worker), "LEFT", "RIGHT", wait_s)
-        _, answers = await store.together(move, queue_scripts.take_jobs(queue, self._worker, most))
+        take = queue_scripts.take_jobs(queue, self._worker, most, in_turn=in_turn, not_of=not_of)
+        _, answers = await store.together(move, take)
         return [StartedJob.read(answer) for answer in answers]
 
     async def begin_job(self, queue: str, job_id: bytes, *, alone: bool = False) -> StartedJob | None:

@@ -81,9 +81,9 @@ async def look_after_neighbours(lease: Lease) -> None:
         await neighbours.remove_dead()
 
 
-async def enqueue_scheduled(store: Store, queues: Sequence[str]) -> None:
-    """Queue all scheduled jobs whose time has come."""
-    while await store.script(*queue_scripts.enqueue_scheduled(queues, limit=SCHEDULED_AT_ONCE)):
+async def enqueue_scheduled(store: Store, queues: Sequence[str], *, in_turn: bool = False) -> None:
+    """Queue all scheduled jobs whose time has come. `in_turn`: jobs of several tenants may wait."""
+    while await store.script(*queue_scripts.enqueue_scheduled(queues, limit=SCHEDULED_AT_ONCE, in_turn=in_turn)):
         pass  # more are due
 
 

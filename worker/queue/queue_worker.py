@@ -38,6 +38,8 @@ TAKE_WAIT_S = Seconds(1.5)
 suspend`: an interrupted take may have moved a job to the in-flight list."""
 TAKEN_AT_ONCE = 4
 """Jobs that one take takes if that many are queued: they share its cost, and delay each other by some milliseconds."""
+TAKE_AGAIN_S = Seconds(0.05)
+"""How long one take waits while a tenant may begin no further job here: its jobs wait beside the queue."""
 SHORT_PAUSE_S = 0.1
 ANSWER_S = Seconds(2.0)
 """How long Redis may take to answer."""
@@ -62,9 +64,11 @@ class QueueWorker:
     `all_queues`: the queues of all workers of the installation, if other workers serve others.
     `old_names`: what older versions call queues, and their names now. This worker moves jobs of `job_names` from there,
     and takes them back from workers of other applications.
+    `in_turn`: whether jobs of several tenants may wait (field `tenant` of a job). They begin in turn, and each tenant has
+    its share of the limits.
     `prepare`: this coroutine function runs before the first job is taken. After `PREPARE_S` it goes on beside the jobs.
     `background`: coroutine functions that run beside the jobs; one that raises is logged and started again.
-    `in_turn`: the same, for coroutine functions that are repeated by one worker at a time of the installation.
+    `by_one_worker`: the same, for coroutine functions that are repeated by one worker at a time of the installation.
     `note_redis`: gets, twice a second, the error of Redis or None.
     `clock`: it is set twice a second, and before the first job.
     """
@@ -81,16 +85,17 @@ class QueueWorker:
         all_queues: Sequence[str] = (),
         old_names: Mapping[str, str] = MappingProxyType({}),
         job_names: Sequence[str] = (),
+        in_turn: bool = False,
         prepare: Callable[[], Awaitable[None]] | None = None,
         background: Sequence[Callable[[], Awaitable[None]]] = (),
-        in_turn: Sequence[Callable[[], Awaitable[None]]] = (),
+        by_one_worker: Sequence[Callable[[], Awaitable[None]]] = (),
         note_redis: Callable[[RedisError | None], None] = lambda _: None,
         clock: RedisClock | None = None,
     ) -> None:
         self.name, clock = name or unique_worker_name(), clock or RedisClock()
         self._redis_url, self._limits = redis_url, dict(limits)
         self._grace_s, self._wind_up_s = grace_s, wind_up_s
-        self._prepare, self._background = prepare, background
+        self._prepare, self._background, self._in_turn = prepare, background, in_turn
         self._stopping, self._second_signal = asyncio.Event(), asyncio.Event()
         self._store = Store.from_url(redis_url, timeout_s=ANSWER_S)
         self._job_store = JobStore(self._store, self.name, clock)
@@ -108,12 +113,12 @@ class QueueWorker:
         self._maintenance = Maintenance(self._lease, self._jobs, list(limits))
         all_names = [*served, *others, *(old for old in old_names if old not in served)]
         ours = [*limits, *others]
-        self._in_turn: dict[Callable[[], Awaitable[None]], Seconds] = {
+        self._by_one_worker: dict[Callable[[], Awaitable[None]], Seconds] = {
             partial(reap_workers, self._lease.store, all_names): EVERY_S,
-            partial(enqueue_scheduled, self._lease.store, ours): EVERY_S,
+            partial(enqueue_scheduled, self._lease.store, ours, in_turn=in_turn): EVERY_S,
             ForeignWorkers(self._store, ours, job_names).take_back: EVERY_S,
             OldQueues(self._store, old_names, job_names).move: OFTEN_S,
-            **dict.fromkeys(in_turn, OFTEN_S),
+            **dict.fromkeys(by_one_worker, OFTEN_S),
         }
         self._may_receive_jobs_until = 0.0
 
@@ -132,7 +137,7 @@ class QueueWorker:
         tasks: list[Callable[[], Awaitable[None]]] = [
             self._maintenance.run,
             partial(look_after_neighbours, self._lease),
-            *(partial(repeat_in_turn, self._lease, every_s, work) for work, every_s in self._in_turn.items()),
+            *(partial(repeat_in_turn, self._lease, every_s, work) for work, every_s in self._by_one_worker.items()),
             self._listen,
             *self._background,
         ]
@@ -199,8 +204,10 @@ class QueueWorker:
             return []
         adopted = self._jobs.adopted[queue]
         adopted.clear()
+        not_of = self._jobs.limits[queue].tenants_with_share
+        wait_s = TAKE_AGAIN_S if not_of else TAKE_WAIT_S
         try:
-            jobs = await self._job_store.take_jobs(store, queue, most, TAKE_WAIT_S)
+            jobs = await self._job_store.take_jobs(store, queue, most, wait_s, in_turn=self._in_turn, not_of=not_of)
         except RedisError as error:
             # Redis may not have noticed yet that the connection is lost. Until its BLMOVE ends, it can still move a job
             # to our list. No job is lost: maintenance adopts it, or `run` waits and gives it back.

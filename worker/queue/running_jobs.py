@@ -59,6 +59,8 @@ class RunningJob:
 
     queue: str
     task: asyncio.Task[None]
+    tenant: str = ""
+    """Whose job it is, if tenants take turns."""
     started: StartedJob | None = None
     """The job, since its handler began."""
     in_handler: bool = False
@@ -108,7 +110,9 @@ class RunningJobs:
         if started is not None and not started.begun:
             self.isolation.announce(job_id)
         task = asyncio.create_task(self._run(queue, job_id, started))
-        self.jobs[job_id] = RunningJob(queue, task)
+        tenant = started.tenant if started is not None else ""
+        self.jobs[job_id] = RunningJob(queue, task, tenant)
+        self.limits[queue].note_begin(tenant)
         task.add_done_callback(lambda task: self._remove(queue, job_id, task))
 
     def adopt(self, queue: str, job_ids: Sequence[bytes]) -> None:
@@ -244,7 +248,7 @@ class RunningJobs:
             log.error("job_failed", job=id_for_log(job.id), queue=queue, reason=reason, status=status)
 
     def _remove(self, queue: str, job_id: bytes, task: asyncio.Task[None]) -> None:
-        del self.jobs[job_id]
+        self.limits[queue].note_end(self.jobs.pop(job_id).tenant)
         self.limits[queue].release()
         if not task.cancelled() and (error := task.exception()):
             log.error("bookkeeping_failed", job=id_for_log(job_id), queue=queue, reason=reason_of(error))

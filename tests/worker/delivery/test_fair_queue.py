@@ -29,6 +29,14 @@ def test_groups_take_turns():
     assert emptied(queue) == ["large 0", "small", "large 1", "large 2", "large 3"]
 
 
+def test_tenants_take_turns_whatever_their_groups():
+    queue = FairQueue()
+    for number in range(3):
+        queue.put(f"round {number}", f"a {number}", "a")
+    queue.put("round 0", "b", "b")
+    assert emptied(queue) == ["a 0", "b", "a 1", "a 2"]
+
+
 @given(st.lists(st.sampled_from("abc")))
 def test_nothing_is_lost_and_a_group_keeps_its_order(groups):
     queue, items = FairQueue(), list(enumerate(groups))

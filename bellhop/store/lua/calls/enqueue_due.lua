@@ -10,7 +10,7 @@
 -- include: lib/execution
 local now = now_us()
 local now_ms = math.floor(now / 1000)
-local agenda, template = KEYS[13], cjson.decode(ARGV[3])
+local agenda, template = KEYS[15], cjson.decode(ARGV[3])
 local queue, assumed_since = queue_at(6), iso(now - tonumber(ARGV[4]) * 1000000)
 if redis.call('LLEN', queue.waiting) > tonumber(ARGV[5]) then return nil end
 

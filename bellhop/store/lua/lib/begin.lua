@@ -8,20 +8,21 @@ end
 
 -- Returns what the scripts here need to know of a job, in a table.
 local function read_job(id)
-  local status, owner, began, data, timeout, lost_workers, suspicions, deadline, put_off =
+  local status, owner, began, data, timeout, lost_workers, suspicions, deadline, put_off, tenant =
     unpack(job_fields(id, 'status', 'worker_name', 'started_at', 'data', 'timeout', 'lost_workers', 'suspicions',
-      'deadline', 'put_off'), 1, 9)
+      'deadline', 'put_off', 'tenant'), 1, 10)
   return {
     id = id, status = status, owner = owner, began = began, data = data, timeout = timeout,
     lost_workers = as_count(lost_workers), suspicions = as_count(suspicions), deadline = deadline, put_off = put_off,
+    tenant = tenant or '',
   }
 end
 
 -- Begin a job that is on the worker's in-flight list; `job` is what read_job returns for it. A suspect does not begin
 -- unless it is to run `alone`.
 -- Returns the job's id, when this run of it began, its data, its timeout s, how many workers died while they ran it,
--- how many of these deaths it is suspected of, whether its deadline has passed (1 if it has none), and whether it has
--- begun.
+-- how many of these deaths it is suspected of, whether its deadline has passed (1 if it has none), whether it has begun, and
+-- its tenant.
 -- Returns nil if the job must not run, and takes it off the list: it has ended, was cancelled, has expired, was queued
 -- twice, or another worker has it. For a job that this worker has begun before, the answer is the same as then; with
 -- `fresh` it is nil.
@@ -38,6 +39,6 @@ local function begin_job(queue, worker, job, now, fresh, alone)
   local late = as_count(job.deadline) <= now
   return {
     job.id, began or '', job.data or '', job.timeout or '', job.lost_workers, job.suspicions, late and 1 or 0,
-    begun and 1 or 0,
+    begun and 1 or 0, job.tenant,
   }
 end

@@ -2,18 +2,18 @@
 -- and of all workers, then the keys of each queue.
 local job_prefix, executions_prefix, execution_prefix, results_prefix, rq_worker_prefix = unpack(KEYS, 1, 5)
 
--- The keys of one queue, beginning at KEYS[first]; `inflight` is followed by a worker's name.
+-- The keys of one queue, beginning at KEYS[first]; `inflight` is followed by a worker's name, `of_tenant` by a tenant's.
 local function queue_at(first)
-  local waiting, inflight, wip, finished, failed, scheduled, workers = unpack(KEYS, first, first + 6)
+  local waiting, inflight, wip, finished, failed, scheduled, workers, turns, of_tenant = unpack(KEYS, first, first + 8)
   return {
     waiting = waiting, inflight = inflight, wip = wip, finished = finished, failed = failed, scheduled = scheduled,
-    workers = workers,
+    workers = workers, turns = turns, of_tenant = of_tenant,
   }
 end
 
 -- The keys of all queues from KEYS[first] on.
 local function queues_from(first)
   local queues = {}
-  for i = first, #KEYS, 7 do queues[#queues + 1] = queue_at(i) end
+  for i = first, #KEYS, 9 do queues[#queues + 1] = queue_at(i) end
   return queues
 end

@@ -1,12 +1,13 @@
 -- Queue scheduled jobs of these queues whose time has come, and remove ended jobs that have expired from RQ's registries:
 -- some of each, so that Redis soon answers others again. RQ's own scheduler and maintenance would do the same. Any number of
 -- workers may run it at any time.
--- KEYS: lib/queue_keys.lua, any number of queues
--- ARGV: limit of jobs, of each queue and kind
+-- KEYS: lib/queue_keys.lua, any number of queues, with the set of all queues between
+-- ARGV: limit of jobs, of each queue and kind; "turns" if jobs of several tenants may wait
 -- Returns whether more may be due: the caller must run it again.
 -- include: lib/clock
--- include: lib/queue_keys
-local now, limit, more = now_us(), tonumber(ARGV[1]), 0
+-- include: lib/execution
+-- include: lib/turns
+local now, limit, more, in_turn, lists = now_us(), tonumber(ARGV[1]), 0, ARGV[2] == 'turns', KEYS[6]
 local now_s = math.floor(now / 1e6)
 
 local function remove_expired(registry)
@@ -15,17 +16,34 @@ local function remove_expired(registry)
   if expired > limit then more = 1 end
 end
 
-for _, queue in ipairs(queues_from(6)) do
+local function put_on_queue(queue, id, tenant)
+  local own = in_turn and tenant and queue.of_tenant .. tenant
+  if own and must_wait_for_turn(queue.waiting, own) then
+    put_in_turn(id, tenant, own, queue.turns, lists, now)
+  else
+    redis.call('RPUSH', queue.waiting, id)
+  end
+end
+
+-- A worker that died, or that takes no job of a tenant now, may have left lists without a job in the queue: then no worker
+-- would look at the lists.
+local function begin_turns(queue)
+  if redis.call('EXISTS', queue.waiting) == 0 then turns_of(queue, {}, now)(queue.waiting) end
+end
+
+for _, queue in ipairs(queues_from(7)) do
   remove_expired(queue.finished)
   remove_expired(queue.failed)
   local due = redis.call('ZRANGEBYSCORE', queue.scheduled, 0, now_s, 'LIMIT', 0, limit)
   for _, id in ipairs(due) do
     redis.call('ZREM', queue.scheduled, id)
-    if redis.call('HGET', job_prefix .. id, 'status') == 'scheduled' then
+    local status, tenant = unpack(job_fields(id, 'status', 'tenant'), 1, 2)
+    if status == 'scheduled' then
       redis.call('HSET', job_prefix .. id, 'status', 'queued', 'enqueued_at', iso(now))
-      redis.call('RPUSH', queue.waiting, id)
+      put_on_queue(queue, id, tenant)
     end
   end
+  if in_turn then begin_turns(queue) end
   if #due == limit then more = 1 end
 end
 return more

@@ -4,7 +4,7 @@
 --       many jobs; then the names of our jobs
 -- Returns the position of the next look, 0 after the end, and how many jobs were moved.
 -- include: lib/job_names
-local from, to, place = queue_at(6), queue_at(13), ARGV[2]
+local from, to, place = queue_at(6), queue_at(15), ARGV[2]
 local source, target, start, limit = from[place], to[place], tonumber(ARGV[3]), tonumber(ARGV[4])
 local is_ours = our_jobs(5)
 

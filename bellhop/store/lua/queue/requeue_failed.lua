@@ -10,6 +10,6 @@ redis.call('HDEL', job, 'started_at', 'ended_at', 'worker_name', 'last_heartbeat
   'suspicions', 'put_off')
 redis.call('HSET', job, 'status', 'queued', 'enqueued_at', now)
 redis.call('PERSIST', job)  -- a failed job expires
-redis.call('SADD', KEYS[13], queue.waiting)
+redis.call('SADD', KEYS[15], queue.waiting)
 redis.call('RPUSH', queue.waiting, id)
 return 1

@@ -7,7 +7,7 @@
 --       of our jobs
 -- Returns the names of those workers, each followed by the number of jobs that are queued again.
 -- include: lib/job_names
-local queue, intermediate, workers, taken_key = queue_at(6), KEYS[13], KEYS[14], KEYS[15]
+local queue, intermediate, workers, taken_key = queue_at(6), KEYS[15], KEYS[16], KEYS[17]
 local now, LIMIT = now_us(), 200
 local now_s, keep_s, is_ours = math.floor(now / 1e6), tonumber(ARGV[4]), our_jobs(6)
 local function ago(seconds) return iso(now - tonumber(seconds) * 1000000) end
