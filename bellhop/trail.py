@@ -162,6 +162,23 @@ class WebhookOutdated(WebhookMilestone, frozen=True, kw_only=True, gc=False):
     letters: ClassVar = "tc"
 
 
+class WebhookPutOff(WebhookMilestone, frozen=True, kw_only=True, gc=False):
+    """A webhook was answered 503, since too many jobs of its Stream app waited: Stream sends it again."""
+
+    what: ClassVar = "put_off"
+    letters: ClassVar = "tcaz"
+
+
+class JobWaits(Milestone, frozen=True, kw_only=True, gc=False):
+    """A job waits for the turn of its Stream app, behind other jobs of the app."""
+
+    what: ClassVar = "waits"
+    letters: ClassVar = "rt"
+    round: Micros
+    type: str
+    """The type of the event that queued it."""
+
+
 class JobPickedUp(Milestone, frozen=True, kw_only=True, gc=False):
     """A worker began with a job."""
 
@@ -359,6 +376,8 @@ MILESTONES: tuple[type[Milestone], ...] = (
     WebhookReceived,
     WebhookRepeated,
     WebhookOutdated,
+    WebhookPutOff,
+    JobWaits,
     JobPickedUp,
     PushSkipped,
     PushWaited,

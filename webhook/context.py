@@ -78,6 +78,7 @@ class WebContext:
             settings.webhook_unreadable_kept,
             FrequentRepeats(settings.webhook_repeats_per_minute),
             KnownForgotten(),
+            settings.rings_waiting_per_app if settings.has_several_tenants else 0,
         )
         self.refused_receipts = FrequentRepeats(1)
         self.body_limits = BodyLimits(settings.webhook_max_bytes, settings.webhook_gzip_ratio)

@@ -13,6 +13,7 @@ from webhook.api_errors import MEDIA_TYPE, ApiError, ApiErrorKind
 from webhook.client_address import client_name
 from webhook.console.canonical_path import is_sent_in_other_form
 from webhook.context import web_context
+from webhook.intake.receive import PutOffError
 from webhook.intake.signature import Refusal
 from webhook.refused_requests import note_refusal
 from webhook.refused_webhooks import note_refused
@@ -29,6 +30,7 @@ def register(app: Flask) -> None:
     app.register_error_handler(ApiError, _api_error)
     app.register_error_handler(HTTPException, _http_error)
     app.register_error_handler(RedisError, _redis_error)
+    app.register_error_handler(PutOffError, _put_off)
     app.register_error_handler(Exception, _unexpected_error)
 
 
@@ -77,6 +79,13 @@ def _redis_error(error: RedisError) -> ErrorResponse:
     if _below_v1():
         return _api_error(ApiError(ApiErrorKind.REDIS_UNAVAILABLE))
     return jsonify(error="Redis does not answer. Try again."), 503
+
+
+def _put_off(_: PutOffError) -> ErrorResponse:
+    """Answer a webhook that must come again: Stream repeats it after a 503."""
+    response = jsonify(error="Too many rings of this app wait. Try again.")
+    response.status_code, response.headers["Retry-After"] = 503, "1"
+    return response
 
 
 def _unexpected_error(error: Exception) -> ErrorResponse:

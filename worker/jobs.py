@@ -120,7 +120,14 @@ class Jobs:
         """
         tools, ref = self._tools, read_payload(names.SETTLE_JOB, payload)
         ended = await settle_call(
-            tools.store, ref.tenant, ref.cid, self._grace_us, self._derived, tools.audience, tools.missed_kept_s
+            tools.store,
+            ref.tenant,
+            ref.cid,
+            self._grace_us,
+            self._derived,
+            tools.audience,
+            tools.missed_kept_s,
+            in_turn=tools.in_turn,
         )
         if lost_workers.get():
             ended = await quiet_ends(tools.store, ref.tenant, ref.cid)

@@ -159,6 +159,7 @@ def _queue_worker(
         callee_limit=CalleeLimit(store, settings.rings_per_callee),
         clock=clock,
         audience=hears,
+        in_turn=settings.has_several_tenants,
     )
     outboxes = _outbox_jobs(store, name, tellers, endpoints, clock)
     digest = email_digest(settings, store, name, texts, clock, hears)

@@ -65,6 +65,8 @@ async def settle_call(
     derived: DerivedNotices | None = None,
     audience: Audience | None = None,
     missed_kept_s: int = 0,
+    *,
+    in_turn: bool = False,
 ) -> list[QueuedRound]:
     """Record the standings that are final now, and set when the call is due again. Waits while Redis is away.
 
@@ -73,14 +75,16 @@ async def settle_call(
     `derived`: decides what a notice waits for if no call.missed asks for it; None: it does not wait.
     `audience`: who hears of the ends of rings; None if nobody does.
     `missed_kept_s`: how long a missed call is kept while its user has not seen it; 0: missed calls are not noted.
+    `in_turn`: notices of several tenants may wait.
     """
+    record = partial(_record, store, cid, audience=audience, missed_kept_s=missed_kept_s, in_turn=in_turn)
     asked, quiet_ends = False, []
     while True:
         stored = await until_redis_answers(lambda: read_call(store, tenant, cid))
         call = await final_in(store, tenant, cid, stored, grace_us)
         await record_lost_attempts(store, call.rounds, stored)
         held_up = HeldUp() if derived is None else await derived.held_up(call, asked=asked)
-        if not await until_redis_answers(partial(_record, store, cid, stored, call, held_up, audience, missed_kept_s)):
+        if not await until_redis_answers(partial(record, stored, call, held_up)):
             continue  # the call changed between reading and writing, and nothing was written: decide again
         quiet_ends += [
             _for_one(call.rounds[ended.started_at], ended.user, stored)
@@ -99,8 +103,10 @@ async def _record(
     stored: StoredCall,
     call: ReadCall,
     held_up: HeldUp,
+    *,
     audience: Audience | None,
     missed_kept_s: int,
+    in_turn: bool,
 ) -> bool:
     """Record what is not held up. False if the call changed meanwhile: nothing is written from then on."""
     settlements = [settlement for settlement in call.settlements if settlement not in held_up.settlements]
@@ -114,6 +120,7 @@ async def _record(
         rounds=tuple(stored.rounds),
         redis_ahead_us=stored.redis_ahead_us,
         forgotten=forgettable(call.state, claimed, call.now),
+        in_turn=in_turn,
     )
     # If this worker dies before the last part, the watchdog looks at the call again.
     more = replace(last, next_ms=call.now // 1000 + AGAIN_MS, forgotten=None)

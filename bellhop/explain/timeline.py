@@ -59,6 +59,7 @@ from bellhop.explain.webhooks import ANSWERS, ENDS, arrival_of, stamp_of
 from bellhop.trail import (
     EmailMilestone,
     JobPickedUp,
+    JobWaits,
     Milestone,
     PhoneRang,
     PhoneReported,
@@ -76,6 +77,7 @@ from bellhop.trail import (
     UserSettled,
     WebhookMilestone,
     WebhookOutdated,
+    WebhookPutOff,
     WebhookReceived,
     WebhookRepeated,
     read_learned,
@@ -274,6 +276,17 @@ def _outdated(_: RoundLog, event: WebhookOutdated) -> str:
     return f"A {event.type or 'webhook'} came {age} after its event. Bellhop ignored it: it was sent again, or held up."
 
 
+def _put_off(_: RoundLog, event: WebhookPutOff) -> str:
+    return (
+        f"Stream sent {event.type or 'a webhook'}{_at_attempt(event)}. Too many rings of the same Stream app waited, "
+        "so Bellhop asked Stream to send it again."
+    )
+
+
+def _waits(_: RoundLog, job: JobWaits) -> str:
+    return "Other jobs of the same Stream app waited for a worker. Apps take turns, so this one waited behind them."
+
+
 def _picked_up(round_log: RoundLog, job: JobPickedUp) -> str:
     push = PUSHES.get(job.job, "work")
     if job != round_log.first_picked_up.get(job.job):
@@ -390,6 +403,8 @@ SENTENCES: dict[type[Milestone], Callable[[RoundLog, Any], str]] = {
     WebhookReceived: _received,
     WebhookRepeated: _repeated,
     WebhookOutdated: _outdated,
+    WebhookPutOff: _put_off,
+    JobWaits: _waits,
     JobPickedUp: _picked_up,
     PushSkipped: _skipped,
     PushWaited: _waited,

@@ -125,7 +125,7 @@ class StreamSettings(SettingsSection):
 
     @property
     def has_several_tenants(self) -> bool:
-        """Whether jobs of several Stream apps may wait. Without Stream apps, as on a machine with workers only, they may."""
+        """Whether jobs of several Stream apps may wait. They may if the settings name no app, as of a worker alone."""
         return len(self.stream_apps) != 1
 
     @field_validator("stream_apps")

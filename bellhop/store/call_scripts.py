@@ -22,7 +22,7 @@ from bellhop.domain.push import PushKind
 from bellhop.domain.round import Round
 from bellhop.domain.stamp_history import KEPT
 from bellhop.domain.ticket import Ticket
-from bellhop.store.job_keys import JobFields, add_job, add_new_job, add_outboxes_of
+from bellhop.store.job_keys import JobFields, add_job, add_new_job, add_outboxes_of, of_tenant
 from bellhop.store.keys import (
     AGENDA,
     RQ_QUEUES,
@@ -44,6 +44,17 @@ from bellhop.store.scripts import Argument, Command
 
 WEBHOOK_TTL_S = 3600
 """How long the id of a webhook is remembered. Stream repeats a webhook for 15 seconds."""
+
+
+class Turn(msgspec.Struct, frozen=True, gc=False):
+    """What an event that calls people says if other jobs of its tenant wait."""
+
+    most_waiting: int
+    """With more jobs of the tenant waiting, the event is not taken."""
+    waits_line: str
+    """The trail's line if the job waits for its tenant's turn."""
+    put_off_line: str
+    """The trail's line if the event is not taken."""
 
 
 class EventToTake(msgspec.Struct, frozen=True, gc=False):
@@ -81,15 +92,20 @@ class EventToTake(msgspec.Struct, frozen=True, gc=False):
     """How far Redis's clock is ahead of Stream's."""
     listed: Mapping[str, str] | None = None
     """The call's entry in the tenant's lists of latest calls (`bellhop.call_index.NewEntry`)."""
+    in_turn: bool = False
+    """Whether its jobs wait for the tenant's turn."""
+    turn: Turn | None = None
+    """If they do, and the event calls people. Then it has one job."""
 
 
 def take_event(event: EventToTake) -> Command:
-    """Apply one event, once for each webhook. The script returns "taken" or "already"."""
+    """Apply one event, once for each webhook. The script returns "taken", "already" or "put_off"."""
     tenant, cid = event.tenant, event.cid
     keys = [webhook_key(event.claim or event.webhook), call_key(tenant, cid), trail_key(tenant, cid), AGENDA]
     keys += [rung_key(tenant, cid), webhook_key(event.webhook)]
     if begun := event.round or event.missed:
         keys += [round_prefix(tenant, cid), round_key(tenant, cid, begun.started_at)]
+    turn = of_tenant(tenant if event.in_turn else "")
     redis_now = Micros(event.now + event.redis_ahead_us)
     settle_at = Micros(event.settle_at + event.redis_ahead_us)
     document: dict[str, Any] = {
@@ -100,10 +116,13 @@ def take_event(event: EventToTake) -> Command:
         "stamps": [(name, str(at)) for name, at in event.stamps],
         "history": [(field, str(at)) for field, at in event.history],
         "history_kept": str(KEPT),
-        "jobs": [add_new_job(keys, _in_redis_time(job, event.redis_ahead_us)) for job in event.jobs],
+        "jobs": [add_new_job(keys, {**_in_redis_time(job, event.redis_ahead_us), **turn}) for job in event.jobs],
         "trail": event.line,
         "repeated": event.repeated_line,
     }
+    if event.turn:
+        document["most_waiting"] = str(event.turn.most_waiting)
+        document["waits"], document["put_off"] = event.turn.waits_line, event.turn.put_off_line
     if event.settle_open:
         document["settle_open"] = "1"
     if event.jobs_need_open:
@@ -189,6 +208,8 @@ class CallToSettle:
     """How far Redis's clock is ahead of Stream's."""
     forgotten: Forgotten | None = None
     """What the call forgets."""
+    in_turn: bool = False
+    """Whether its notices wait for the tenant's turn."""
 
 
 def settle_call(call: CallToSettle) -> Command:
@@ -206,7 +227,7 @@ def settle_call(call: CallToSettle) -> Command:
     document: dict[str, Any] = {
         "member": f"{call.tenant}:{call.cid}",
         "now": iso(Micros(call.now + call.redis_ahead_us)),
-        "settlements": [_settlement(keys, final, call.redis_ahead_us) for final in call.standings],
+        "settlements": [_settlement(keys, final, call) for final in call.standings],
         "next_ms": "" if call.next_ms is None else str(call.next_ms + call.redis_ahead_us // 1000),
         "rounds": [str(started_at) for started_at in call.rounds],
     }
@@ -226,8 +247,8 @@ def _forgotten(call: CallToSettle, forgotten: Forgotten) -> dict[str, Any]:
     }
 
 
-def _settlement(keys: list[str], final: FinalStanding, redis_ahead_us: int) -> dict[str, Any]:
-    round_ = final.round
+def _settlement(keys: list[str], final: FinalStanding, call: CallToSettle) -> dict[str, Any]:
+    round_, turn = final.round, of_tenant(call.tenant if call.in_turn else "")
     document: dict[str, Any] = {
         "started_at": str(round_.started_at),
         "ringless": round_.ringless,
@@ -237,11 +258,11 @@ def _settlement(keys: list[str], final: FinalStanding, redis_ahead_us: int) -> d
         "trail": final.line,
     }
     if final.notice is not None:
-        document["job"] = add_job(keys, final.notice)
+        document["job"] = add_job(keys, {**final.notice, **turn})
     if final.later is not None:
         document["later"] = {
-            "job": add_job(keys, final.later.job),
-            "at_s": str((final.later.at + redis_ahead_us) // 1_000_000 + 1),
+            "job": add_job(keys, {**final.later.job, **turn}),
+            "at_s": str((final.later.at + call.redis_ahead_us) // 1_000_000 + 1),
         }
     if final.told is not None:
         document["told"] = add_outboxes_of(keys, final.told)

@@ -7,14 +7,30 @@ them there. So no script builds the key of a job that its caller knows.
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from bellhop.store.keys import RQ_QUEUES, draining_key, outbox_key, rq_job_key, rq_queue_key, rq_registry_key
+from bellhop.store.keys import (
+    RQ_QUEUES,
+    draining_key,
+    outbox_key,
+    rq_job_key,
+    rq_queue_key,
+    rq_registry_key,
+    tenant_queue_key,
+    turns_key,
+)
 
 JobFields = Mapping[str, str]
 """A job as `bellhop.queue.job_payloads.job` describes it."""
 
 
+def of_tenant(tenant: str) -> JobFields:
+    """Return the field of a job that waits for its tenant's turn; no field if there is only one tenant."""
+    return {"tenant": tenant} if tenant else {}
+
+
 def add_new_job(keys: list[str], job: JobFields) -> JobFields:
-    """Add the keys of a job that is queued, and not listed among RQ's queues; returns the job for the script."""
+    """Add the keys of a job whose queue need not be listed among RQ's queues; returns the job for the script."""
+    if "tenant" in job:
+        return add_job(keys, job)
     placed = {**job, "first_key": str(len(keys) + 1)}
     keys += (rq_job_key(job["id"]), rq_queue_key(job["queue"]))
     return placed
@@ -22,8 +38,10 @@ def add_new_job(keys: list[str], job: JobFields) -> JobFields:
 
 def add_job(keys: list[str], job: JobFields) -> JobFields:
     """Add the keys of a job that is queued or scheduled; returns the job for the script."""
-    placed = add_new_job(keys, job)
-    keys += (rq_registry_key("scheduled", job["queue"]), RQ_QUEUES)
+    queue, placed = job["queue"], {**job, "first_key": str(len(keys) + 1)}
+    keys += (rq_job_key(job["id"]), rq_queue_key(queue), rq_registry_key("scheduled", queue), RQ_QUEUES)
+    if "tenant" in job:
+        keys += (tenant_queue_key(queue, job["tenant"]), turns_key(queue))
     return placed
 
 

@@ -49,13 +49,11 @@ WORKER_KEYS = (
 """The keys of the installation that scripts about workers use."""
 
 
-def take_jobs(
-    queue: str, worker: str, limit: int, *, in_turn: bool = False, not_of: Iterable[str] = ()
-) -> Command:
+def take_jobs(queue: str, worker: str, limit: int, *, in_turn: bool = False, not_of: Iterable[str] = ()) -> Command:
     """Begin the job that BLMOVE has put on the worker's in-flight list, and take and begin more, up to `limit`.
 
-    `in_turn`: jobs of several tenants may wait. `not_of`: tenants whose jobs go back, to wait for their turn. The script
-    returns what lib/begin.lua returns for each job.
+    `in_turn`: jobs of several tenants may wait. `not_of`: tenants whose jobs go back, to wait for their turn. The
+    script returns what lib/begin.lua returns for each job.
     """
     return _of_queue("take_jobs", queue, worker, limit, "turns" if in_turn else "", *not_of)
 

@@ -57,6 +57,10 @@ SENTENCES: Mapping[str, tuple[str, str]] = {
     ),
     "mail_address_limit": ("not sent", "their address had got the most that BELLHOP_MAIL_PER_ADDRESS_HOUR allows"),
     "mail_caller_limit": ("not sent", "their caller had caused the most that BELLHOP_MAIL_PER_CALLER_HOUR allows"),
+    "tenant_waiting": (
+        "of app {app} asked for again later",
+        "more of its rings waited than BELLHOP_RINGS_WAITING_PER_APP allows: add workers",
+    ),
     "unreadable": ("of app {app} kept", "Bellhop cannot read them: please report it (docs/troubleshooting.md)"),
     "caller_limit": (RANG_NOBODY, "a caller called more people in a minute than BELLHOP_RINGS_PER_CALLER allows"),
     "call_limit": (RANG_NOBODY, "a call rang more people in a minute than BELLHOP_RINGS_PER_CALL allows"),

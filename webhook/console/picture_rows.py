@@ -24,13 +24,14 @@ from bellhop.trail import (
     PushSkipped,
     PushWaited,
     WebhookOutdated,
+    WebhookPutOff,
     WebhookReceived,
     WebhookRepeated,
 )
 from webhook.console.time_axis import TimeAxis
 from webhook.console.time_format import after
 
-WEBHOOKS = (WebhookReceived.what, WebhookRepeated.what, WebhookOutdated.what)
+WEBHOOKS = (WebhookReceived.what, WebhookRepeated.what, WebhookOutdated.what, WebhookPutOff.what)
 PUSHES = tuple(line.what for line in (PushSkipped, PushWaited, PushAttempted, PushFinished, PhoneRang, PhoneReported))
 STARTS = (*OPENERS, *STARTED)
 

@@ -17,10 +17,10 @@ from bellhop.domain.outcomes import Outcome
 from bellhop.domain.rejections import word_of
 from bellhop.domain.round import Round
 from bellhop.queue.job_payloads import Cause, QueuedRound, job, queued_round, started_round
-from bellhop.store.call_scripts import EventToTake, take_event
+from bellhop.store.call_scripts import EventToTake, Turn, take_event
 from bellhop.store.scripts import ScriptRunner
 from bellhop.telemetry.correlation import origin
-from bellhop.trail import SESSION_DIGITS, WebhookReceived, WebhookRepeated, encode
+from bellhop.trail import SESSION_DIGITS, JobWaits, WebhookPutOff, WebhookReceived, WebhookRepeated, encode
 from webhook.intake.effects import UNKNOWN_CALLER, CallWork, Effects, RoundWork
 from webhook.intake.events import Event, Rejected
 
@@ -36,6 +36,8 @@ class Verdict(StrEnum):
     IGNORED = "ignored"
     TURNED_AWAY = "turned_away"
     """As TAKEN, but a bound was reached, and nobody is called."""
+    PUT_OFF = "put_off"
+    """Not taken: too many jobs of the tenant wait."""
 
 
 def apply(
@@ -52,13 +54,16 @@ def apply(
     trail_ttl_s: int = trail.DAY_S,
     listed: bool = False,
     listed_for_users: bool = False,
+    most_waiting: int = 0,
 ) -> Verdict:
     """Apply the `effects` of `event`, which Stream delivers for the `attempt`-th time, and queue its job.
 
     `claim` names the webhook, so that it is taken once: by its body, or by default by its id.
     `now` is the time by Stream's clock; Redis's is ahead of it by `redis_ahead_us`.
     The call's trail is kept for `trail_ttl_s` from now. `listed` adds the call to the console's lists of calls,
-    `listed_for_users` to those of its users. Raises redis.exceptions.RedisError.
+    `listed_for_users` to those of its users. `most_waiting`: if tenants take turns, how many of this tenant's jobs may
+    wait before an event that calls people is put off; 0 if there is only one tenant. Raises
+    redis.exceptions.RedisError.
     """
     if not (effects.stamps or effects.history or effects.round or effects.missed or effects.work):
         return Verdict.IGNORED
@@ -83,11 +88,13 @@ def apply(
         round=opened,
         missed=queued_round(effects.missed, cause) if effects.missed else None,
         jobs=[_job(effects, effects.work, digest, cause, opened)] if effects.work and calls else [],
+        in_turn=bool(most_waiting),
         claim=claim,
         # The job about a call.missed also notes that the app sends this event.
         jobs_need_open=isinstance(effects.work, CallWork) and effects.missed is None,
         jobs_settle=isinstance(effects.work, CallWork),
         redis_ahead_us=redis_ahead_us,
+        turn=_turn(event, effects, redis_now, attempt, most_waiting),
         listed=entry.for_tenant() if entry and listed else None,
     )
     lists = entry.for_users(tenant, trail_ttl_s) if entry else []
@@ -170,3 +177,13 @@ def _job(
         payload = opened if opened and work.payload is effects.round else queued_round(work.payload, cause)
         return job(job_id, work.name, payload)
     return job(job_id, work.name, work.payload.model_copy(update=cause.__dict__))
+
+
+def _turn(event: Event, effects: Effects, redis_now: Micros, attempt: int | None, most_waiting: int) -> Turn | None:
+    """Return what happens if other jobs of the tenant wait; None if the event calls nobody."""
+    if not most_waiting or effects.refused or not isinstance(effects.work, RoundWork):
+        return None
+    round_, session = effects.work.payload, event.session_id[:SESSION_DIGITS]
+    waits = JobWaits(at=redis_now, round=round_.started_at, type=event.type)
+    put_off = WebhookPutOff(at=redis_now, type=event.type, stamp=event.at, attempt=attempt, session=session)
+    return Turn(most_waiting, encode(waits), encode(put_off))

@@ -64,6 +64,12 @@ class Intake:
     repeats: FrequentRepeats
     forgotten: KnownForgotten
     """Who was forgotten in the last day."""
+    most_waiting: int = 0
+    """How many rings of one tenant may wait; 0 if there is only one tenant, which has no bound."""
+
+
+class PutOffError(Exception):
+    """An event was not taken, since too many rings of its tenant wait. Its sender must send it again."""
 
 
 def receive(
@@ -82,7 +88,7 @@ def receive(
     `now` is the time by Redis's clock. `may_be_late`: the event came through a queue. `attempt` is the number of
     Stream's delivery, if known. `same` is equal for equal bodies; by default it is made from the body. An
     event that cannot be parsed is kept and not asked for again, since Stream would repeat the same bytes. Raises
-    redis.exceptions.RedisError if the event was not taken.
+    redis.exceptions.RedisError, or PutOffError, if the event was not taken.
     """
     claim = body_digest(tenant, body, same)
     if answer := intake.repeats.answer_of(claim, now):
@@ -193,7 +199,13 @@ def _apply(
         trail_ttl_s=intake.trail_ttl_s,
         listed=intake.listed,
         listed_for_users=intake.listed_for_users,
+        most_waiting=intake.most_waiting,
     )
+    if verdict is Verdict.PUT_OFF:
+        metrics.WEBHOOKS.add(_kind(event), verdict)
+        TURNED_AWAY.add("tenant_waiting", tenant, known_app=True)
+        log.warning("webhook_put_off", type=event.type, tenant=tenant)
+        raise PutOffError
     if verdict is not Verdict.ALREADY:
         _count_turned_away(tenant, event, derived.refused)
     return verdict

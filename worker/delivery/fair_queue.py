@@ -1,4 +1,7 @@
-"""A queue in which tenants take turns, and the groups of a tenant: a small group does not wait for all items of a large one."""
+"""A queue in which tenants take turns, and the groups of a tenant.
+
+So an item of a small group does not wait for all items of a large one.
+"""
 
 from collections import deque
 from collections.abc import Hashable

@@ -85,6 +85,8 @@ class DeliveryTools:
     """How long the worker waits for a phone's receipt before it rings the phone again; 0: it never does."""
     missed_kept_s: int = 0
     """How long a missed call is kept while its user has not seen it; 0: missed calls are not noted."""
+    in_turn: bool = False
+    """Whether jobs of several tenants may wait."""
     badges: bool = False
     """Whether notices on iPhones carry the number of these calls."""
 

@@ -37,7 +37,7 @@ def email_digest(
         links=UnsubscribeLinks(settings.public_url, settings.mail_secret),
         call_url=settings.mail_call_url,
     )
-    emails = EmailStore(store, worker, settings.mail_window_s, clock, audience)
+    emails = EmailStore(store, worker, settings.mail_window_s, clock, audience, in_turn=settings.has_several_tenants)
     limits = EmailLimits(store, builder.links.mailboxes, settings.mail_per_address_hour, settings.mail_per_caller_hour)
     rules = EmailRules(settings.mail_policy, settings.mail_stream_addresses)
     return EmailDigest(store, emails, smtp_sender(settings), builder, limits, rules)

@@ -20,6 +20,7 @@ from bellhop.queue.names import MAIL_JOB
 from bellhop.store import email_scripts
 from bellhop.store.call_scripts import record_attempt
 from bellhop.store.email_scripts import ClaimedEmail
+from bellhop.store.job_keys import JobFields, of_tenant
 from bellhop.store.redis_clock import RedisClock
 from bellhop.store.retry import until_redis_answers
 from bellhop.store.scripts import Scripts
@@ -50,8 +51,14 @@ class EmailStore:
         window_s: int,
         clock: RedisClock | None = None,
         audience: Audience | None = None,
+        *,
+        in_turn: bool = False,
     ) -> None:
-        """An e-mail collects calls for `window_s`. `audience`: who hears of notices; None if nobody does."""
+        """An e-mail collects calls for `window_s`. `audience`: who hears of notices; None if nobody does.
+
+        `in_turn`: e-mails of several tenants may wait.
+        """
+        self._in_turn = in_turn
         self._store, self._worker, self._window_s = store, worker, window_s
         self._clock, self._audience = clock or RedisClock(), audience
 
@@ -60,7 +67,7 @@ class EmailStore:
         # The id is made from the call that begins the e-mail, so that a repeated step makes the same one.
         names = ["letter", round_.tenant, round_.cid, round_.started_at, recipient.id]
         email_id = uuid5(NAMESPACE_OID, json.dumps(names)).hex
-        email = email_scripts.NewEmail(email_id, self._window_s, _job(email_id))
+        email = email_scripts.NewEmail(email_id, self._window_s, self._job(round_.tenant, email_id))
         now = self._clock.now()
         line = _line(EmailResult(round_, AttemptResult(Outcome.MAIL_WAITING)), now)
         command = email_scripts.add_missed_call(round_, recipient, email, whole_calls=LISTED, now=now, line=line)
@@ -96,11 +103,15 @@ class EmailStore:
             if result.result.outcome is Outcome.MAIL_ACCEPTED:
                 await self._announce(result.round, now)
         lines = [(result.round, _line(result, now)) for result in results]
-        next_try = None if wait_s is None else email_scripts.NextTry(wait_s, _job(email_id, run))
+        tenant = results[0].round.tenant if results else ""
+        next_try = None if wait_s is None else email_scripts.NextTry(wait_s, self._job(tenant, email_id, run))
         command = email_scripts.record_email_attempt(
             email_id, lines, worker=self._worker, run=run, next_try=next_try, unknown=unknown, now=now
         )
         await until_redis_answers(lambda: self._store.script(*command))
+
+    def _job(self, tenant: str, email_id: str, run: str = "") -> JobFields:
+        return {**_job(email_id, run), **of_tenant(tenant if self._in_turn else "")}
 
     async def _announce(self, round_: QueuedRound, now: Micros) -> None:
         user_id = round_.recipients[0].id

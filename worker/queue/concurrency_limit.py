@@ -6,7 +6,6 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from contextvars import ContextVar
 
-
 SHARE = 4
 """A tenant may have this many times as many jobs as there are free places: alone four fifths of all places, and the
 others always find one."""

@@ -64,8 +64,8 @@ class QueueWorker:
     `all_queues`: the queues of all workers of the installation, if other workers serve others.
     `old_names`: what older versions call queues, and their names now. This worker moves jobs of `job_names` from there,
     and takes them back from workers of other applications.
-    `in_turn`: whether jobs of several tenants may wait (field `tenant` of a job). They begin in turn, and each tenant has
-    its share of the limits.
+    `in_turn`: whether jobs of several tenants may wait (field `tenant` of a job). They begin in turn, and each tenant
+    has its share of the limits.
     `prepare`: this coroutine function runs before the first job is taken. After `PREPARE_S` it goes on beside the jobs.
     `background`: coroutine functions that run beside the jobs; one that raises is logged and started again.
     `by_one_worker`: the same, for coroutine functions that are repeated by one worker at a time of the installation.

@@ -25,7 +25,7 @@ from bellhop.telemetry import metrics
 from bellhop.telemetry.outage import Outage
 from webhook import metrics_flush
 from webhook.context import WebContext
-from webhook.intake.receive import receive, receive_unreadable
+from webhook.intake.receive import PutOffError, receive, receive_unreadable
 from webhook.sources.amazon.envelope import UnreadableMessage, unwrap
 
 log = structlog.get_logger()
@@ -157,7 +157,7 @@ class SqsQueue:
     def _receive_once(
         self, messages: Sequence[Mapping[str, Any]], received: list[Mapping[str, Any]]
     ) -> list[Mapping[str, Any]]:
-        """Receive each message once; adds what was received to `received`, and returns what Redis did not take."""
+        """Receive each message once; adds what was received to `received`, and returns what was not taken."""
         refused = []
         for number, message in enumerate(messages):
             try:
@@ -165,6 +165,8 @@ class SqsQueue:
                 received.append(message)
             except ResponseError as error:
                 self._context.outage.note_redis_error(error)
+                refused.append(message)
+            except PutOffError:
                 refused.append(message)
             except RedisError as error:  # Redis is away: it would not take the rest either
                 self._context.outage.note_redis_error(error)

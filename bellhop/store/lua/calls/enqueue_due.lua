@@ -41,7 +41,7 @@ for _, member in ipairs(due) do
     local tenant, cid = string.sub(member, 1, colon - 1), string.sub(member, colon + 1)
     template.id = id
     template.data = '["' .. template.name .. '",null,[' .. cjson.encode({ tenant = tenant, cid = cid, v = 1 }) .. '],{}]'
-    enqueue(template, iso(now), { hash = job_prefix .. id, waiting = queue.waiting, queues = KEYS[14] })
+    enqueue(template, iso(now), { hash = job_prefix .. id, waiting = queue.waiting, queues = KEYS[16] })
     if status == 'failed' and suspicions then
       redis.call('HSET', job_prefix .. id, 'lost_workers', deaths or 0, 'suspicions', suspicions)
     end

@@ -10,7 +10,7 @@
 -- ARGV
 --   1 length of a trail   2 seconds to keep the claim   3 a call   4 a call with an open round   5 the trail, from now
 --   6 what to do as MessagePack, every number in it a string (bellhop/store/call_scripts.py describes it)
--- Returns "taken" or "already".
+-- Returns "taken" or "already"; "put_off" if too many jobs of the tenant wait. Then only the trail changes.
 -- include: lib/enqueue
 -- include: lib/history
 -- include: lib/rounds
@@ -29,6 +29,18 @@ if claimed[1] or claimed[2] then
   end
   redis.call('EXPIRE', trail, trail_ttl)
   return 'already'
+end
+
+-- Only an event that calls people is put off: an event that ends a ring always counts.
+local waits
+if doc.most_waiting then
+  local keys = keys_of(doc.jobs[1])
+  waits = waits_for_turn(doc.jobs[1], keys)
+  if waits and redis.call('LLEN', keys.own) >= tonumber(doc.most_waiting) then
+    push_to_trail(trail, { doc.put_off }, trail_length)
+    redis.call('EXPIRE', trail, trail_ttl)
+    return 'put_off'
+  end
 end
 
 -- One command reads all that this event may change. An event may name all members of a call: its cost must not grow with
@@ -189,12 +201,15 @@ end
 -- Each key that is written from here on may have the wrong type. Even then, the trail must not have a line of an event that was
 -- not taken, and a job must not be on its queue twice.
 for _, job in ipairs(doc.jobs) do store_job(job, keys_of(job), doc.now, 'queued') end
-push_to_trail(trail, { doc.trail }, trail_length)
+local lines = { doc.trail, waits and doc.waits or nil }
+push_to_trail(trail, lines, trail_length)
 redis.call('EXPIRE', trail, trail_ttl)
 for _, job in ipairs(doc.jobs) do
-  local failure = put_on_queue(job, keys_of(job))
+  local keys = keys_of(job)
+  if waits == nil then waits = waits_for_turn(job, keys) end
+  local failure = put_on_queue(job, keys, waits)
   if failure then
-    redis.call('RPOP', trail)
+    redis.call('RPOP', trail, #lines)
     return failure
   end
 end
