@@ -4,9 +4,11 @@ A worker writes `WorkerStatus` every second (worker/status.py). The API, the con
 """
 
 import json
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from itertools import islice
+from types import MappingProxyType
 from typing import Any, NamedTuple
 
 from redis import Redis
@@ -22,6 +24,8 @@ from bellhop.store.keys import (
     rq_worker_key,
     rq_workers_key,
     status_key,
+    tenant_queue_key,
+    turns_key,
 )
 
 REGISTRIES: dict[str, Registry] = {"started": "wip", "scheduled": "scheduled", "failed": "failed"}
@@ -138,6 +142,8 @@ class InstallationState(NamedTuple):
     """The names of the live workers, by queue."""
     statuses: Mapping[str, WorkerStatus]
     """The status of each live worker. A worker that has just started has none yet."""
+    waiting: Mapping[tuple[str, ...], int] = MappingProxyType({})
+    """The number of jobs that wait for their tenant's turn, by queue and tenant. The queued jobs include them."""
 
     def live(self) -> frozenset[str]:
         """Return the names of all live workers."""
@@ -170,14 +176,18 @@ def apps_of_workers(redis: Redis) -> frozenset[tuple[str, str]]:
 
 
 def read_installation_state(redis: Redis, among: Sequence[Partition] = ALONE) -> InstallationState:
-    """Read the state in two round trips. Raises redis.exceptions.RedisError."""
+    """Read the state in three round trips, or four if tenants wait. Raises redis.exceptions.RedisError."""
     jobs, registered = _queues(redis, among)
+    waiting = _waiting(redis, among)
+    for (queue, _), count in waiting.items():
+        jobs[queue, "queued"] += count
     names = sorted({name for workers in registered.values() for name in workers})
     statuses = _live_workers(redis, names, among)
     return InstallationState(
         jobs,
         {queue: [name for name in workers if name in statuses] for queue, workers in registered.items()},
         {name: WorkerStatus.from_json(text) for name, text in statuses.items() if text},
+        waiting,
     )
 
 
@@ -203,6 +213,23 @@ def _queues(redis: Redis, among: Sequence[Partition]) -> tuple[dict[tuple[str, .
         for queue in QUEUES:
             workers[queue] |= {key.decode().removeprefix(prefix) for key in next(answers)}
     return jobs, {queue: sorted(names) for queue, names in workers.items()}
+
+
+def _waiting(redis: Redis, among: Sequence[Partition]) -> Counter[tuple[str, ...]]:
+    """Read how many jobs of each tenant wait for its turn, by queue and tenant, in all partitions."""
+    places = [(partition, queue) for partition in among for queue in QUEUES]
+    turns: Any = redis.pipeline(transaction=False)
+    for partition, queue in places:
+        turns.zrange(partition.key(turns_key(queue)), 0, -1)
+    found = zip(places, turns.execute(), strict=True)
+    lists = [(partition, queue, name.decode()) for (partition, queue), names in found for name in names]
+    lengths: Any = redis.pipeline(transaction=False)
+    for partition, queue, tenant in lists:
+        lengths.llen(partition.key(tenant_queue_key(queue, tenant)))
+    waiting: Counter[tuple[str, ...]] = Counter()
+    for (_, queue, tenant), length in zip(lists, lengths.execute() if lists else (), strict=True):
+        waiting[queue, tenant] += length
+    return +waiting
 
 
 def _live_workers(redis: Redis, names: Sequence[str], among: Sequence[Partition]) -> dict[str, bytes | None]:

@@ -280,6 +280,8 @@ NEW_SINCE: dict[str, str] = {
     "metrics/types/# TYPE bellhop_announcements_total counter": "announcements, which are off by default",
     "metrics/types/# TYPE bellhop_announcing_seconds histogram": "the same",
     "command_line/settings/`BELLHOP_SECOND_WAY`": "off by default",
+    "command_line/settings/`BELLHOP_RINGS_WAITING_PER_APP`": "one Stream app alone has no such bound",
+    "metrics/types/# TYPE bellhop_jobs_waiting_for_turn gauge": "jobs of one Stream app alone wait for no turn",
     "command_line/settings/`BELLHOP_SECOND_WAY_AFTER`": "the same",
     "command_line/words/reported": "why a second ring was not sent",
     "command_line/settings/`BELLHOP_DECLINES`": "without a receipt secret it has no effect",

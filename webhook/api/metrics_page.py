@@ -26,6 +26,10 @@ from webhook.refused_requests import note_refusal
 DAY_S = 24 * 3600
 GAUGES: dict[str, tuple[str, tuple[str, ...]]] = {
     "bellhop_queue_jobs": ("Jobs by queue and state: queued, started, scheduled, failed.", ("queue", "state")),
+    "bellhop_jobs_waiting_for_turn": (
+        "Queued jobs of a Stream app that wait behind others of the app.",
+        ("queue", "tenant"),
+    ),
     "bellhop_workers": ("Live workers that serve a queue.", ("queue",)),
     "bellhop_pushes_in_flight": ("Pushes that wait for a provider's answer.", ("provider", "app")),
     "bellhop_circuit_open": ("Workers whose circuit breaker is open for the provider.", ("provider", "app")),
@@ -129,6 +133,7 @@ def gauge_metrics(
     channels = state.channels_by_app()
     values: dict[str, Mapping[tuple[str, ...], float]] = {
         "bellhop_queue_jobs": state.jobs,
+        "bellhop_jobs_waiting_for_turn": state.waiting,
         "bellhop_workers": {(queue,): len(workers) for queue, workers in state.workers.items()},
         "bellhop_pushes_in_flight": {
             app: sum(channel.in_flight for channel in of_app) for app, of_app in channels.items()

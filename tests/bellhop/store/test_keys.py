@@ -37,7 +37,7 @@ def test_no_two_kinds_of_key_begin_alike():
     distinct = [
         function
         for function in FUNCTIONS
-        if function not in {keys.round_prefix, keys.raw_rq_job_key, keys.rq_intermediate_key}
+        if function not in {keys.round_prefix, keys.raw_rq_job_key, keys.rq_intermediate_key, keys.tenant_queue_key}
     ]
     starts = sorted(start for function in distinct for start in prefixes(function))
     assert len(starts) == len(set(starts))

@@ -65,7 +65,7 @@ HOMES = {
     "address": ("mails-to:", "unsubscribed:"),
     "token": ("token:",),
     "e-mail": ("letter:", "letter-open:"),
-    "queue": ("inflight:",),
+    "queue": ("inflight:", "turns:"),
     "worker": ("worker:", "status:", "buried:"),
     "installation": (
         *(

@@ -13,6 +13,7 @@ from rq.serializers import JSONSerializer
 from bellhop.clock import Micros
 from bellhop.queue.job_payloads import job
 from bellhop.queue.names import RING_JOB, RINGS
+from bellhop.queue.worker_status import read_installation_state
 from bellhop.store import call_scripts, queue_scripts
 from bellhop.store.blocking_client import run_script
 from bellhop.store.call_scripts import EventToTake, Turn
@@ -162,6 +163,9 @@ def test_scheduled_jobs_of_a_tenant_wait_for_its_turn(redis_client):
 
 def test_rq_shows_the_jobs_that_wait_for_their_turn(redis_client):
     flood(redis_client, "a", FEW + 3)
+    state = read_installation_state(redis_client)
+    assert state.jobs[RINGS, "queued"] == FEW + 3
+    assert state.waiting == {(RINGS, "a"): 3}
     own = Queue(f"{RINGS}:of:a", connection=redis_client, serializer=JSONSerializer)
     assert own in Queue.all(redis_client, serializer=JSONSerializer)
     assert own.count == 3
