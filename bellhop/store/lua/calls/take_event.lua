@@ -201,13 +201,12 @@ end
 -- Each key that is written from here on may have the wrong type. Even then, the trail must not have a line of an event that was
 -- not taken, and a job must not be on its queue twice.
 for _, job in ipairs(doc.jobs) do store_job(job, keys_of(job), doc.now, 'queued') end
+if waits == nil and doc.jobs[1] then waits = waits_for_turn(doc.jobs[1], keys_of(doc.jobs[1])) end
 local lines = { doc.trail, waits and doc.waits or nil }
 push_to_trail(trail, lines, trail_length)
 redis.call('EXPIRE', trail, trail_ttl)
 for _, job in ipairs(doc.jobs) do
-  local keys = keys_of(job)
-  if waits == nil then waits = waits_for_turn(job, keys) end
-  local failure = put_on_queue(job, keys, waits)
+  local failure = put_on_queue(job, keys_of(job), waits)
   if failure then
     redis.call('RPOP', trail, #lines)
     return failure
