@@ -82,6 +82,8 @@ class Audience(NamedTuple):
             "document": announcement.document(),
             "outboxes": outboxes,
         }
+        if announcement.because:
+            item["because_field"], item["because"] = announcement.because
         if announcement.needs_ringing:
             item["while_ringing"] = announcement.user_id
         if self.live:

@@ -63,6 +63,8 @@ MOVED = "moved"
 TOO_MANY = "too_many"
 """The reason if the user had too many devices, and this was the oldest."""
 
+SAYS_WHY = {AnnouncementType.UNREACHABLE: "reason", AnnouncementType.MISSED_NOTICE: "by"}
+"""The field of an announcement about a ring that says why or how. It is private."""
 _NOT_BEFORE = {
     AnnouncementType.REACHED: (AnnouncementType.RINGING, AnnouncementType.ENDED),
     AnnouncementType.RINGING: (AnnouncementType.ENDED,),
@@ -93,6 +95,12 @@ class Announcement:
         return told_field(self.type, self.user_id)
 
     @property
+    def because(self) -> tuple[str, str] | None:
+        """The field of the round that keeps why or how, with its value, for later readers; None if nothing says it."""
+        name = SAYS_WHY.get(self.type)
+        return (because_field(self.type, self.user_id), self.data[name]) if name and name in self.data else None
+
+    @property
     def told_instead(self) -> list[str]:
         """The fields of the round after which this is not announced any more."""
         return [told_field(other, self.user_id) for other in _NOT_BEFORE.get(self.type, ())]
@@ -115,6 +123,17 @@ class Announcement:
 def told_field(type_: AnnouncementType, user_id: str) -> str:
     """Name the field of a round that records when this was announced."""
     return f"told:{type_.removeprefix('ring.')}:{user_id}"
+
+
+def because_field(type_: AnnouncementType, user_id: str) -> str:
+    """Name the field of a round that keeps the announcement's field of `SAYS_WHY`."""
+    return f"because:{type_.removeprefix('ring.')}:{user_id}"
+
+
+def read_because(fields: Mapping[str, str], type_: AnnouncementType, user_id: str) -> dict[str, str]:
+    """Read from a round's fields why or how, as the announcement had it. Empty if nothing says it."""
+    value = fields.get(because_field(type_, user_id))
+    return {} if value is None else {SAYS_WHY[type_]: value}
 
 
 def read_told(fields: Mapping[str, str]) -> dict[tuple[AnnouncementType, str], Micros]:

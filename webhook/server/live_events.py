@@ -13,6 +13,7 @@ from bellhop.domain.announcement import (
     Announcement,
     AnnouncementType,
     about_ring,
+    read_because,
     read_told,
     without_private_fields,
 )
@@ -68,7 +69,7 @@ def _retold(
 ) -> Announcement:
     if type_ is AnnouncementType.ENDED:
         return about_ring(type_, round_, user_id, at, standing=fields.get(f"o:{user_id}", ""))
-    return about_ring(type_, round_, user_id, at)
+    return about_ring(type_, round_, user_id, at, **read_because(fields, type_, user_id))
 
 
 def reconnect_event(reason: str, after_ms: int) -> bytes:

@@ -154,7 +154,9 @@ def tell(redis_client, type_, user="ben", **data):
     """Announce something as lib/announce.lua does: record it in the round and publish it, in one step."""
     announcement = about_ring(type_, ROUND, user, Micros(time.time_ns() // 1000), **data)
     pipeline = redis_client.pipeline()
-    pipeline.hset(round_key("default", CID, ROUND.started_at), announcement.told_field, announcement.at)
+    why = [announcement.because] if announcement.because else []
+    fields = {announcement.told_field: announcement.at, **dict(why)}
+    pipeline.hset(round_key("default", CID, ROUND.started_at), mapping=fields)
     pipeline.publish(live_channel("default", CID), announcement.document())
     pipeline.execute()
     return json.loads(announcement.document())
@@ -227,6 +229,10 @@ async def test_a_user_reads_no_reasons_and_no_private_events(redis_url, redis_cl
         assert not any({"reason", "by"} & data.keys() for data in seen)
     async with serving(redis_url) as server, watching(server, {"user_id": "sara"}) as (_, announcements):
         assert {document["type"] for document in announcements} == {"ring.unreachable"}
+        assert not any({"reason", "by"} & document["data"].keys() for document in announcements)
+    async with serving(redis_url) as server, watching(server) as (_, announcements):
+        why = [document["data"].get("reason") or document["data"].get("by") for document in announcements]
+        assert why == ["caller_blocked", "email", "no_devices"]
 
 
 async def test_foreign_messages_on_the_channel_are_dropped(redis_url, redis_client, ring):

@@ -7,7 +7,7 @@ import pytest
 
 from bellhop.audience import Audience, Destination
 from bellhop.clock import Seconds
-from bellhop.domain.announcement import AnnouncementType, about_ring
+from bellhop.domain.announcement import AnnouncementType, about_ring, read_because
 from bellhop.queue.names import TELL_CALLER_JOB
 from bellhop.store.keys import draining_key, outbox_key, round_key
 from bellhop.store.redis_clock import RedisClock
@@ -70,6 +70,15 @@ async def test_all_leave_in_order_one_at_a_time(store, waiting):
     await asyncio.gather(*(jobs(store, receiver, worker).drain(PAYLOAD) for worker in ("w-1", "w-2", "w-1")))
     assert (receiver.seen, receiver.most) == (list(USERS), 1)
     assert await store.call("EXISTS", draining_key("backend", ROUND.tenant, ROUND.cid)) == 0
+
+
+async def test_the_round_keeps_why_nobody_can_be_reached(store, waiting):
+    unreachable = about_ring(AnnouncementType.UNREACHABLE, ROUND, "dan", ROUND.started_at, reason="muted")
+    await store.script(*ALL.tell(ROUND, [unreachable]))
+    stored = await store.call("HGETALL", round_key(ROUND.tenant, ROUND.cid, ROUND.started_at))
+    fields = {name.decode(): value.decode() for name, value in stored.items()}
+    assert read_because(fields, AnnouncementType.UNREACHABLE, "dan") == {"reason": "muted"}
+    assert read_because(fields, AnnouncementType.REACHED, "ann") == {}
 
 
 async def test_what_fails_is_tried_again_before_the_next(store, waiting):

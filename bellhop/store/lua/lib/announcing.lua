@@ -45,6 +45,8 @@ local function announce(round, item, now)
   -- If the user of Redis may not publish, live streams get nothing; all else works. `bellhop check` names the missing right.
   if item.channel then redis.pcall('PUBLISH', item.channel, item.document) end
   -- This comes last: if a command before it fails, the fact is announced again.
-  redis.call('HSET', round, item.field, item.at)
+  local fields = { item.field, item.at }
+  if item.because then fields[3], fields[4] = item.because_field, item.because end
+  redis.call('HSET', round, unpack(fields))
   return true
 end
