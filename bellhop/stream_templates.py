@@ -22,9 +22,9 @@ from bellhop.stream_api import StreamApi
 KINDS = {
     f"call_{kind}": kind
     for kind in PushKind
-    if kind not in {PushKind.SESSION_STARTED, PushKind.SECOND_RING, PushKind.RING_OVER}
+    if kind not in {PushKind.SESSION_STARTED, PushKind.SECOND_RING, PushKind.RING_OVER, PushKind.ALERT_RING}
 } | {"session_started": PushKind.SESSION_STARTED}
-"""Stream's name of each push that Bellhop sends. Stream sends no second ring."""
+"""Stream's name of each push that Bellhop sends. Stream sends no second ring, and no alert that rings."""
 OF_STREAM = (Provider.APNS, Provider.FCM)
 """The providers through which Stream sends pushes, and Bellhop too."""
 VALUES = {

@@ -23,7 +23,7 @@ from worker.delivery.attempt import SENT, Delivered
 from worker.delivery.call_members import MembersUnknown, with_members
 from worker.delivery.fan_out import DeliveryTools, FanOut
 from worker.delivery.ring_endings import end_rings, quiet_ends
-from worker.delivery.silent_phones import ring_in_two_ways
+from worker.delivery.whole_ring import run_ring
 from worker.derived_notices import DerivedNotices
 from worker.email.digest import EmailDigest
 from worker.gentle_start import Begun, GentleStart
@@ -65,13 +65,9 @@ class Jobs:
         self.handlers = {job_name: _correlated(job_name, handler, now) for job_name, handler in handlers.items()}
 
     async def ring(self, payload: dict[str, Any]) -> Sequence[Command]:
-        """Ring all devices of all recipients at once."""
+        """Ring all devices of all recipients at once, and some of them again, if that is switched on."""
         round_ = read_payload(names.RING_JOB, payload)
-        if self._tools.second_way_after_us:
-            return await ring_in_two_ways(self._tools, round_)
-        fan_out = FanOut(self._tools, PushKind.RING, round_)
-        await fan_out.run()
-        return fan_out.last_records()
+        return await run_ring(self._tools, round_)
 
     async def notify(self, payload: dict[str, Any]) -> Sequence[Command]:
         """Tell the members about a call by a quiet push: that they are invited, or that it began."""
@@ -115,8 +111,9 @@ class Jobs:
     async def settle(self, payload: dict[str, Any]) -> None:
         """Record the standings that are final now, and queue the notices that are due.
 
-        If a ring is over and no notice replaces it, it is taken away in browsers here. If a worker died in this job, it
-        may have recorded the standing and not have taken the ring away: then this is done for all of them again.
+        If a ring is over and no notice replaces it, it is taken away here in browsers, and on iPhones that ring by
+        alerts. If a worker died in this job, it may have recorded the standing and not have taken the ring away: then
+        this is done for all of them again.
         """
         tools, ref = self._tools, read_payload(names.SETTLE_JOB, payload)
         ended = await settle_call(

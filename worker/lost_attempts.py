@@ -28,11 +28,17 @@ WORKER_DIGITS = 8
 class OpenClaim(NamedTuple):
     """A claim in a round that no record has ended."""
 
-    kind: str
+    name: str
+    """The kind of push; of a repetition, with its number."""
     device: str
     """The device's key."""
     claim: str
     """As Redis has it: `worker|run|until`."""
+
+    @property
+    def kind(self) -> str:
+        """The kind of push."""
+        return self.name.partition(".")[0]
 
     @property
     def until(self) -> Micros:
@@ -41,11 +47,11 @@ class OpenClaim(NamedTuple):
 
 
 def open_claims(fields: Mapping[str, str]) -> Iterator[OpenClaim]:
-    """Find the claims among the fields of a round. A field `s:<kind>:<device key>` holds a claim, or "sent"."""
+    """Find the claims among the fields of a round. A field `s:<name>:<device key>` holds a claim, or "sent"."""
     for name, value in fields.items():
         if name.startswith("s:") and value != "sent":
-            _, kind, device = name.split(":", 2)
-            yield OpenClaim(kind, device, value)
+            _, of_claim, device = name.split(":", 2)
+            yield OpenClaim(of_claim, device, value)
 
 
 def lost_attempt(claim: OpenClaim, started_at: Micros, user: str, device: Device | None, now: Micros) -> LostAttempt:
@@ -66,7 +72,7 @@ def lost_attempt(claim: OpenClaim, started_at: Micros, user: str, device: Device
         reason=f"worker {worker[-WORKER_DIGITS:]}",
         id=run,  # if the worker lives, its own record replaces this line (record_attempt.lua)
     )
-    return LostAttempt(claim.kind, claim.device, claim.claim, encode(line))
+    return LostAttempt(claim.name, claim.device, claim.claim, encode(line))
 
 
 def count_lost(kind: str, device: Device | None) -> None:

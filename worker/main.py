@@ -154,6 +154,7 @@ def _queue_worker(
         stream_state=StreamState(questions, subscriptions, clock) if questions else None,
         sent=sent,
         second_way_after_us=second_way_after_us(settings),
+        alert_ring_every_us=micros(settings.alert_ring_every),
         missed_kept_s=settings.trail_days * DAY_S if settings.user_calls else 0,
         badges=settings.badge,
         callee_limit=CalleeLimit(store, settings.rings_per_callee),

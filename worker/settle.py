@@ -13,6 +13,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from functools import partial
 from itertools import chain
+from typing import NamedTuple
 from uuid import uuid4
 
 from redis.exceptions import RedisError
@@ -28,7 +29,7 @@ from bellhop.queue.job_payloads import QueuedRound, job
 from bellhop.queue.names import NOTICE_JOB, SETTLE_JOB
 from bellhop.store import call_scripts
 from bellhop.store.async_client import Store
-from bellhop.store.call_scripts import CallToSettle, FinalStanding, LaterJob
+from bellhop.store.call_scripts import LAST_ALERT, CallToSettle, FinalStanding, LaterJob
 from bellhop.store.homes import ALONE, Partition
 from bellhop.store.missed_calls import note_missed
 from bellhop.store.retry import until_redis_answers
@@ -57,6 +58,15 @@ QUEUE_IS_LONG_S = 0.02
 """Pause before the watchdog looks again whether the queue is short enough."""
 
 
+class QuietEnd(NamedTuple):
+    """The end of a user's ring, of which no missed-call notice tells."""
+
+    round: QueuedRound
+    """With that recipient alone."""
+    by_alert: bool
+    """Whether alerts rang a phone in this round."""
+
+
 async def settle_call(
     store: Store,
     tenant: str,
@@ -67,10 +77,10 @@ async def settle_call(
     missed_kept_s: int = 0,
     *,
     in_turn: bool = False,
-) -> list[QueuedRound]:
+) -> list[QuietEnd]:
     """Record the standings that are final now, and set when the call is due again. Waits while Redis is away.
 
-    Returns a round for each user whose ring is over without a missed-call notice: with that recipient alone.
+    Returns what has no missed-call notice, for each user.
 
     `derived`: decides what a notice waits for if no call.missed asks for it; None: it does not wait.
     `audience`: who hears of the ends of rings; None if nobody does.
@@ -78,7 +88,8 @@ async def settle_call(
     `in_turn`: notices of several tenants may wait.
     """
     record = partial(_record, store, cid, audience=audience, missed_kept_s=missed_kept_s, in_turn=in_turn)
-    asked, quiet_ends = False, []
+    quiet_ends: list[QuietEnd] = []
+    asked = False
     while True:
         stored = await until_redis_answers(lambda: read_call(store, tenant, cid))
         call = await final_in(store, tenant, cid, stored, grace_us)
@@ -86,8 +97,9 @@ async def settle_call(
         held_up = HeldUp() if derived is None else await derived.held_up(call, asked=asked)
         if not await until_redis_answers(partial(record, stored, call, held_up)):
             continue  # the call changed between reading and writing, and nothing was written: decide again
+        by_alert = {started_at for started_at, fields in stored.rounds.items() if has_alerts(fields)}
         quiet_ends += [
-            _for_one(call.rounds[ended.started_at], ended.user, stored)
+            QuietEnd(_for_one(call.rounds[ended.started_at], ended.user, stored), ended.started_at in by_alert)
             for ended in call.settlements
             if ended not in held_up.settlements and not ended.notice
         ]
@@ -213,6 +225,11 @@ def _told_of(
         return None
     at, standing = stored.redis_now, settlement.standing
     return audience.told_of(about_ring(AnnouncementType.ENDED, round_, settlement.user, at, standing=standing))
+
+
+def has_alerts(fields: Mapping[str, str]) -> bool:
+    """Tell from the fields of a round whether alerts rang a phone in it."""
+    return any(name.startswith(LAST_ALERT) for name in fields)
 
 
 def _notice(payload: QueuedRound) -> dict[str, str]:

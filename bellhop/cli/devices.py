@@ -14,7 +14,7 @@ from bellhop.cli.import_devices import read_device
 from bellhop.cli.options import environment_option, load_settings, select_tenant, tenant_option
 from bellhop.cli.output import json_option, plain, print_json
 from bellhop.clock import Micros, as_datetime
-from bellhop.domain.device import Device, Environment, Kind, Platform, Provider
+from bellhop.domain.device import Device, Environment, Kind, Platform, Provider, RingsBy
 from bellhop.explain.sentences import phone_name
 from bellhop.store import registry
 from bellhop.store.blocking_client import run_script
@@ -68,6 +68,13 @@ command.add_command(import_stream.command)
 @click.option("--p256dh", default="", help="Public key of a browser's subscription.")
 @click.option("--auth", default="", help="Secret of a browser's subscription.")
 @click.option("--hardware-id", default="", help="Id of the phone. The same for its VoIP and its alert token.")
+@click.option(
+    "--rings",
+    type=click.Choice([str(choice) for choice in RingsBy]),
+    default=str(RingsBy.VOIP),
+    show_default=True,
+    help="Push that rings the iPhone. alert: an alert to this token of kind alert, where CallKit may not be used.",
+)
 @tenant_option
 def add(tenant: str, **fields: Any) -> None:
     """Register one device of USER_ID."""
@@ -111,13 +118,15 @@ def list_devices(user_id: str, tenant: str, as_json: bool) -> None:
 def _row(device: Device) -> str:
     environment = "" if device.environment is Environment.PRODUCTION else f" ({device.environment})"
     kind = device.kind if device.provider is Provider.APNS else device.platform or "-"
+    if device.rings_by_alert:
+        kind = "rings"
     app = f"{device.app}{environment}  {phone_name(device.label)}"
     return COLUMNS.format(device.key, device.provider, kind, f"{_registered_at(device):%Y-%m-%d %H:%M}", app)
 
 
 def _as_json(device: Device, disabled_at: Micros | None) -> dict[str, str]:
     shown = device.model_dump(
-        mode="json", include={"provider", "kind", "app", "environment", "hardware_id", "platform"}
+        mode="json", include={"provider", "kind", "app", "environment", "hardware_id", "platform", "rings"}
     )
     times = {"registered_at": _rfc3339(_registered_at(device))}
     if disabled_at is not None:

@@ -43,9 +43,9 @@ def command(file: IO[bytes], tenant: str) -> None:
     {"user_id": "jane", "provider": "fcm", "token": "dGhpcyBp…", "app": "my-firebase-project"}
     {"user_id": "jane", "provider": "webpush", "token": "https://…", "p256dh": "BNcR…", "auth": "tBHI…", "app": "web"}
 
-    Optional fields: environment (production or sandbox), hardware_id, name, platform (android or ios, for fcm),
-    expires_at (unix µs, for webpush), registered_at (unix µs). A line that is invalid is reported and left out; the
-    other lines are registered. Exits with 1 if a line was left out.
+    Optional fields: environment (production or sandbox), hardware_id, name, platform (android or ios, for fcm), rings
+    (alert: an alert to this token rings the iPhone), expires_at (unix µs, for webpush), registered_at (unix µs). A line
+    that is invalid is reported and left out; the other lines are registered. Exits with 1 if a line was left out.
     """
     settings = load_settings()
     tenant, redis = select_tenant(settings, tenant), connect(settings)

@@ -12,7 +12,7 @@ import msgspec
 
 from bellhop.cli.options import load_settings
 from bellhop.clock import Micros, from_nanoseconds
-from bellhop.domain.device import Device, Kind, Platform, Provider
+from bellhop.domain.device import Device, Kind, Platform, Provider, RingsBy
 from bellhop.domain.own_pushes import PushTemplates
 from bellhop.domain.payloads import EVENT, most_bytes, size_of
 from bellhop.domain.plan import plan
@@ -107,10 +107,13 @@ def _round(settings: Settings, path: Path, language: str) -> Round:
 
 
 def _device(kind: PushKind, provider: Provider, app: str, platform: Platform | None, round_: Round) -> Device:
+    by_alert = provider is Provider.APNS and kind in {PushKind.ALERT_RING, PushKind.RING_OVER}
     return Device(
         user_id=round_.recipients[0].id,
         provider=provider,
         kind=Kind.VOIP if kind is PushKind.RING else Kind.ALERT,
+        hardware_id="iPhone" if by_alert else "",
+        rings=RingsBy.ALERT if by_alert else RingsBy.VOIP,
         **TOKENS[provider],
         app=app,
         platform=platform,

@@ -46,6 +46,15 @@ class Kind(StrEnum):
     ALERT = "alert"
 
 
+class RingsBy(StrEnum):
+    """Which push rings an iPhone."""
+
+    VOIP = "voip"
+    """A VoIP push to its VoIP token. The app shows the call by CallKit."""
+    ALERT = "alert"
+    """An alert to its alert token (docs/alert-rings.md): for places where apps may not use CallKit."""
+
+
 class Environment(StrEnum):
     """Apple's environment of a token. In the other environment, Apple answers BadDeviceToken."""
 
@@ -78,6 +87,8 @@ class Device(BaseModel):
     earlier time does not remove it."""
     hardware_id: Text = ""
     """The physical phone, if the app knows it. It ties the tokens of one phone together."""
+    rings: Annotated[RingsBy, Field(exclude_if=lambda rings: rings is RingsBy.VOIP)] = RingsBy.VOIP
+    """Which push rings the phone. Only an APNs token of kind alert with a hardware id can have `alert`."""
     name: Text = ""
     """What users call the device ("Jane's iPhone"); the trail shows it."""
     platform: Annotated[Platform | None, Rare] = None
@@ -94,6 +105,11 @@ class Device(BaseModel):
     def _fcm_token_counts_as_alert(cls, kind: Kind, info: ValidationInfo) -> Kind:
         # Some SDKs register an FCM token as voip and some do not: it is the same token.
         return kind if info.data.get("provider") is Provider.APNS else Kind.ALERT
+
+    @field_validator("rings")
+    @classmethod
+    def _alert_ring_is_possible(cls, rings: RingsBy, info: ValidationInfo) -> RingsBy:
+        return read_rings(rings, info)
 
     @field_validator("platform")
     @classmethod
@@ -145,11 +161,29 @@ class Device(BaseModel):
         return self.provider is Provider.APNS or self.platform is Platform.IOS
 
     @property
+    def rings_by_alert(self) -> bool:
+        """Whether an alert to this token rings the phone."""
+        return self.rings is RingsBy.ALERT
+
+    @property
     def label(self) -> str:
         """What the trail calls the device: its name, or the kind of its token and a few digits of its key."""
         if self.platform is Platform.IOS and not self.name:
             return f"iPhone {self.key[:6]}"
         return self.name or f"{self.provider} {self.kind} {self.key[:6]}"
+
+
+def read_rings(rings: RingsBy, info: ValidationInfo) -> RingsBy:
+    """Check the field `rings` of a device or of a registration. Raises ValueError if its token cannot ring by alerts.
+
+    Without a hardware id, Bellhop would not know the VoIP token of the same phone, and would ring that one too.
+    """
+    if rings is RingsBy.ALERT:
+        if info.data.get("provider") != Provider.APNS or info.data.get("kind") is not Kind.ALERT:
+            raise ValueError("only an APNs token of kind alert can ring by alerts")
+        if not info.data.get("hardware_id"):
+            raise ValueError("a phone that rings by alerts needs a hardware_id, the same for all of its tokens")
+    return rings
 
 
 @lru_cache(maxsize=4096)

@@ -13,7 +13,7 @@ from typing import Any, NamedTuple
 
 from bellhop.domain.device import Provider
 from bellhop.domain.payloads import OwnFields, PushTexts, words
-from bellhop.domain.push import PushKind, PushOptions
+from bellhop.domain.push import RINGING, PushKind, PushOptions
 from bellhop.domain.round import Recipient, Round
 from bellhop.domain.text_template import TextTemplate, Values
 from bellhop.i18n.texts import Wording, broader_tags
@@ -124,7 +124,7 @@ class PushTemplates:
     def _merged(self, place: PushPlace) -> PushTemplate | None:
         """Join the templates for this place: each later one in `general` replaces fields of those before it."""
         general = [place._replace(app="", call_type=""), place._replace(call_type=""), place._replace(app=""), place]
-        if place.kind is PushKind.SECOND_RING:  # it says what the ring says
+        if place.kind in RINGING:  # a second ring and an alert say what the ring says
             general = [*(wider._replace(kind=PushKind.RING) for wider in general), *general]
         found = [self._templates[wider] for wider in dict.fromkeys(general) if wider in self._templates]
         merged = NOTHING_OWN

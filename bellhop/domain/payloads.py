@@ -19,11 +19,11 @@ from bellhop.i18n.texts import BUILT_IN, Wording, fill
 
 ENGLISH = BUILT_IN.wording("en")
 CALL_NAMESPACE = uuid.UUID("5d1f4d8e-0c1a-4e3b-9f57-6a2d7b90c1e4")
-EVENT = {kind: f"call.{kind}" for kind in PushKind} | {PushKind.SECOND_RING: "call.ring"}
+EVENT = {kind: f"call.{kind}" for kind in PushKind} | dict.fromkeys(RINGING, "call.ring")
 """Stream's type of each push."""
-TEXTS = {kind: str(kind) for kind in PushKind} | {PushKind.SECOND_RING: "ring"}
+TEXTS = {kind: str(kind) for kind in PushKind} | dict.fromkeys(RINGING, "ring")
 """How the names of a push's texts begin (`bellhop.i18n.texts`)."""
-TIME_SENSITIVE = "time-sensitive"
+TIME_SENSITIVE, PASSIVE = "time-sensitive", "passive"
 LONGEST_TEXT, SHORTEST_TEXT = 255, 40
 """Characters: the longest text that comes in, and the length below which no text is cut. Ids are never cut."""
 LONGEST_OWN_TEXT = 1_000
@@ -104,6 +104,8 @@ class PushFacts(NamedTuple):
     """Whether Google delivers the message to an iPhone."""
     badge: int | None = None
     """The number for the app's icon; None leaves the icon as it is."""
+    ringing_alert: bool = False
+    """Whether it is the alert that rings an iPhone (`Device.rings`), or its repetition."""
 
 
 class BuiltPayload(NamedTuple):
@@ -135,7 +137,7 @@ def build_payload(provider: Provider, facts: PushFacts) -> BuiltPayload:
     To keep the provider's limit, texts are shortened first, and then the team's data is left out. Ids are never cut.
     At Google, a ring to an iPhone has no `aps`: it rings by its VoIP token, and `aps` would show the call again.
     """
-    build, limit = BUILDERS[provider], most_bytes(provider, facts.kind)
+    build, limit = BUILDERS[provider], most_bytes(provider, facts.kind, alert=facts.ringing_alert)
     shows = facts.iphone_at_google and facts.kind is not PushKind.RING
     longest = LONGEST_OWN_TEXT if facts.own else LONGEST_TEXT
     result, aps = build(facts, longest), _aps(facts, longest) if shows else None
@@ -164,13 +166,13 @@ def _cut(text: str, longest: int) -> str:
     return text if len(text) <= longest else text[: longest - 1] + "…"
 
 
-def most_bytes(provider: Provider, kind: PushKind) -> int:
+def most_bytes(provider: Provider, kind: PushKind, *, alert: bool = False) -> int:
     """Return the provider's limit: Apple 5 KB for a VoIP push and 4 KB for others ("Generating a remote notification"),
     Google 4 KB (https://firebase.google.com/docs/cloud-messaging/customize-messages/set-message-type), a browser's push
-    service 4 KB once it is encrypted (RFC 8030, section 7.2)."""
+    service 4 KB once it is encrypted (RFC 8030, section 7.2). `alert`: whether Apple gets a ring as an alert."""
     if provider is Provider.WEB_PUSH:
         return 3_993
-    return 5_120 if provider is Provider.APNS and kind is PushKind.RING else 4_096
+    return 5_120 if provider is Provider.APNS and kind is PushKind.RING and not alert else 4_096
 
 
 def size_of(provider: Provider, result: Mapping[str, Any], aps: Mapping[str, Any] | None = None) -> int:
@@ -219,7 +221,7 @@ def _apns(facts: PushFacts, longest: int) -> dict[str, Any]:
 def _aps(facts: PushFacts, longest: int) -> dict[str, Any]:
     """Build the part that iOS reads."""
     aps: dict[str, Any] = {"alert": _texts(facts, longest)}
-    if facts.kind is PushKind.RING:
+    if facts.kind is PushKind.RING and not facts.ringing_alert:
         aps |= {"badge": 0, "category": "stream.video", "mutable-content": 1}
     else:
         aps |= {
@@ -230,9 +232,16 @@ def _aps(facts: PushFacts, longest: int) -> dict[str, Any]:
         }
         if facts.badge is not None:
             aps["badge"] = facts.badge
-    if facts.kind is PushKind.SECOND_RING:
+    if facts.kind is PushKind.RING_OVER:
+        aps["interruption-level"] = PASSIVE
+        del aps["sound"]
+    if facts.kind is PushKind.SECOND_RING or facts.ringing_alert:
         aps["interruption-level"] = TIME_SENSITIVE
-    return aps if facts.own is None else _with_own(aps, facts.own)
+    if facts.own is None:
+        return aps
+    if facts.ringing_alert and facts.own.ringtone:
+        aps["sound"] = facts.own.ringtone
+    return _with_own(aps, facts.own)
 
 
 def _fcm(facts: PushFacts, longest: int) -> dict[str, str]:

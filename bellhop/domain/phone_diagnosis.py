@@ -5,7 +5,7 @@ from operator import attrgetter
 from typing import Any, NamedTuple
 
 from bellhop.clock import Micros, as_datetime
-from bellhop.domain.device import Device, Provider
+from bellhop.domain.device import Device, Provider, RingsBy
 from bellhop.domain.phone import PhoneRecord
 from bellhop.domain.phone_report import why_not_shown
 from bellhop.domain.phone_states import ANDROID, BROWSER, IOS, STATES, PhoneState, RingEffect
@@ -33,7 +33,9 @@ def states_of(record: PhoneRecord, device: Device | None, now: Micros) -> list[F
     A temporary state, such as Do Not Disturb, becomes a note when the report is more than an hour old.
     """
     health = {**record.health.__dict__, "os": record.health.os or _system_of(device)}
-    found = [_found(state, record, now) for state in STATES if _holds(state, health, record)]
+    rings = device.rings if device else RingsBy.VOIP
+    states = [state for state in STATES if state.rings in (None, rings)]
+    found = [_found(state, record, now) for state in states if _holds(state, health, record)]
     return sorted(found, key=lambda state: state.effect.rank)
 
 

@@ -9,6 +9,7 @@ from collections.abc import Callable, Mapping
 from enum import StrEnum
 from typing import Any, NamedTuple
 
+from bellhop.domain.device import RingsBy
 from bellhop.domain.phone import DEMOTIONS_FOR_A_WARNING, PhoneRecord
 from bellhop.domain.phone_report import ALREADY_OVER, PhoneEvent
 
@@ -54,6 +55,8 @@ class PhoneState(NamedTuple):
     """Whether the state is temporary: then an old report of it is only a note."""
     also: Callable[[PhoneRecord], bool] = lambda record: True
     """What else must be true."""
+    rings: RingsBy | None = None
+    """By which push the phone must ring; None: by any."""
 
     @property
     def path(self) -> str:
@@ -334,6 +337,7 @@ STATES: tuple[PhoneState, ...] = (
         "allow them",
         {"notifications": "denied", "os": IOS},
         NOTICES,
+        rings=RingsBy.VOIP,
     ),
     PhoneState(
         "notices_not_asked",
@@ -342,6 +346,7 @@ STATES: tuple[PhoneState, ...] = (
         "not shown.",
         "Open the app, and allow notifications when it asks for them.",
         {"notifications": "not_asked", "os": IOS},
+        rings=RingsBy.VOIP,
     ),
     PhoneState(  # UNAuthorizationStatus.provisional
         "notices_are_quiet",
@@ -351,6 +356,7 @@ STATES: tuple[PhoneState, ...] = (
         "allow alerts and sounds",
         {"notifications": "quiet", "os": IOS},
         NOTICES,
+        rings=RingsBy.VOIP,
     ),
     PhoneState(
         "notices_without_sound",
@@ -359,6 +365,42 @@ STATES: tuple[PhoneState, ...] = (
         "switch Sounds on",
         {"notification_sound": False},
         (*NOTICES, "Sounds"),
+        rings=RingsBy.VOIP,
+    ),
+    PhoneState(
+        "alerts_denied",
+        RingEffect.SILENT,
+        "The app may not show notifications{since}, and this iPhone rings by alerts.",
+        "allow them",
+        {"notifications": "denied", "os": IOS},
+        NOTICES,
+        rings=RingsBy.ALERT,
+    ),
+    PhoneState(
+        "alerts_not_asked",
+        RingEffect.SILENT,
+        "The app has not asked yet whether it may show notifications, and this iPhone rings by alerts.",
+        "Open the app, and allow notifications when it asks for them.",
+        {"notifications": "not_asked", "os": IOS},
+        rings=RingsBy.ALERT,
+    ),
+    PhoneState(
+        "alerts_are_quiet",
+        RingEffect.NO_SOUND,
+        "The app's notifications are delivered quietly{since}, and this iPhone rings by alerts.",
+        "allow alerts and sounds",
+        {"notifications": "quiet", "os": IOS},
+        NOTICES,
+        rings=RingsBy.ALERT,
+    ),
+    PhoneState(
+        "alerts_without_sound",
+        RingEffect.NO_SOUND,
+        "The app's notifications make no sound{since}, and this iPhone rings by alerts.",
+        "switch Sounds on",
+        {"notification_sound": False},
+        (*NOTICES, "Sounds"),
+        rings=RingsBy.ALERT,
     ),
     PhoneState(
         "focus_on",

@@ -19,10 +19,14 @@ from bellhop.i18n.texts import BUILT_IN, Texts, Wording
 
 MISSED_TTL_US = 24 * 3600 * MICROS_PER_SECOND
 """How long a provider may keep trying to deliver a missed-call notice."""
+OVER_TTL_US = 60 * MICROS_PER_SECOND
+"""The same for the alert that says that a ring is over. A browser takes its ring away itself when the time is over."""
 TOKENS_TRIED = 3
 """A push tries up to this many tokens of one phone: the next one if the provider reports the last one as dead."""
 COLLAPSE_ID_BYTES = 64
 """Apple's limit for apns-collapse-id."""
+REPLACED = frozenset({PushKind.SECOND_RING, PushKind.ALERT_RING, PushKind.RING_OVER})
+"""Alerts about a ring that replace one another on an iPhone, and that the notice of the missed call replaces."""
 NO_BADGES: Mapping[str, int] = {}
 PREFERENCE = {Provider.WEB_PUSH: 0, Provider.FCM: 1, Provider.APNS: 2}
 """If a phone has several tokens, a token with the greatest number is used."""
@@ -76,6 +80,10 @@ def plan(
             continue
         registered = devices.get(recipient.id, ())
         suitable = [device for device in registered if suits(kind, device)]
+        if kind is PushKind.RING:
+            unused = _not_beside_alerts(suitable)
+            planned.skips.extend(Skip(recipient.id, Outcome.SAME_PHONE, device) for device in unused)
+            suitable = [device for device in suitable if device not in unused]
         if not suitable:
             facts = number_of_devices(len(registered))
             planned.skips.append(Skip(recipient.id, Outcome.NO_DEVICES, facts=facts))
@@ -110,18 +118,30 @@ def suits(kind: PushKind, device: Device) -> bool:
     stops delivering them.
     """
     if kind is PushKind.RING_OVER:
-        return device.provider is Provider.WEB_PUSH
+        return device.provider is Provider.WEB_PUSH or device.rings_by_alert
+    if kind is PushKind.ALERT_RING:
+        return device.rings_by_alert
     if device.provider is not Provider.APNS:
         return True
-    return device.kind is (Kind.VOIP if kind is PushKind.RING else Kind.ALERT)
+    if kind is PushKind.RING:
+        return device.kind is Kind.VOIP or device.rings_by_alert
+    return device.kind is Kind.ALERT
 
 
 def ends_the_ring(kind: PushKind, device: Device) -> bool:
     """Tell whether the phone stops ringing at this push.
 
-    Stream's Android SDKs leave a call that was missed, and a browser shows the notice in place of the ring.
+    Stream's Android SDKs leave a call that was missed. A browser, and an iPhone that rings by alerts, show the notice
+    in place of the ring.
     """
-    return kind is PushKind.MISSED and not device.is_on_iphone
+    return kind is PushKind.MISSED and (not device.is_on_iphone or device.rings_by_alert)
+
+
+def _not_beside_alerts(devices: Iterable[Device]) -> list[Device]:
+    """Return the other tokens of phones that ring by alerts: a VoIP push to such a phone would show the call again."""
+    devices = [*devices]
+    by_alert = {device.hardware_id for device in devices if device.rings_by_alert}
+    return [device for device in devices if device.hardware_id in by_alert and not device.rings_by_alert]
 
 
 def _phones(devices: Iterable[Device]) -> Iterable[list[Device]]:
@@ -172,10 +192,12 @@ class _PushMaker:
         return push
 
     def _push(self, receiver: _Receiver, device: Device, instead: Push | None) -> Push:
-        round_, deadline = self.round, self._deadline()
+        round_, deadline = self.round, self._deadline(device.provider)
         # The id depends only on these facts, so the push gets the same apns-id when its job runs again after a crash.
         name = f"{round_.tenant}|{round_.cid}|{round_.started_at}|{self.kind}|{device.key}"
-        template = self.templates.of(self.kind, device.provider, device.app, round_.shown_cid or round_.cid)
+        by_alert = device.rings_by_alert and self.kind in (PushKind.RING, PushKind.ALERT_RING)
+        shown_as = PushKind.ALERT_RING if by_alert else self.kind
+        template = self.templates.of(shown_as, device.provider, device.app, round_.shown_cid or round_.cid)
         own = template.fill(self.kind, round_, *receiver[:3]) if template else None
         facts = PushFacts(
             self.kind,
@@ -188,6 +210,7 @@ class _PushMaker:
             own,
             device.platform is Platform.IOS,
             receiver.badge,
+            by_alert,
         )
         built = build_payload(device.provider, facts)
         usual = NOT_URGENT if self.kind in QUIET and device.provider is not Provider.APNS else URGENT
@@ -199,7 +222,7 @@ class _PushMaker:
             deadline=deadline,
             round=round_.started_at,
             queued_at=self.queued_at,
-            collapse_id=_collapse_id(self.kind, round_, device.provider),
+            collapse_id=_collapse_id(shown_as, round_, device.provider),
             instead=instead,
             options=template.options(usual) if template else usual,
             aps=built.aps,
@@ -207,9 +230,13 @@ class _PushMaker:
             tenant=round_.tenant,
         )
 
-    def _deadline(self) -> Micros:
-        """Return when the push expires. A missed-call notice is sent after the round's deadline, so it has its own."""
-        return Micros(self.now + MISSED_TTL_US) if self.kind is PushKind.MISSED else self.round.deadline
+    def _deadline(self, provider: Provider) -> Micros:
+        """Return when the push expires. What replaces a ring on the phone may be sent after the round's deadline."""
+        if self.kind is PushKind.MISSED:
+            return Micros(self.now + MISSED_TTL_US)
+        if self.kind is PushKind.RING_OVER and provider is Provider.APNS:
+            return Micros(self.now + OVER_TTL_US)
+        return self.round.deadline
 
     def _ticket(self, device: Device) -> str:
         if not self.ticket_secret or self.kind not in RINGING:
@@ -221,13 +248,13 @@ class _PushMaker:
 def _collapse_id(kind: PushKind, round_: Round, provider: Provider) -> str | None:
     """Return the id by which a later notice of the same call replaces the earlier one on the phone.
 
-    The notice of a missed call also replaces the alert that rang the phone a second time. At a browser's push service,
-    it replaces the call's ring too, if that still waits.
+    The notice of a missed call also replaces alerts that rang the phone. At a browser's push service, it replaces the
+    call's ring too, if that still waits.
     """
     if provider is Provider.WEB_PUSH:
         return topic(round_.tenant, round_.cid)
     if kind is PushKind.RING:
         return None
-    text = f"{PushKind.MISSED if kind is PushKind.SECOND_RING else kind}:{round_.cid}"
+    text = f"{PushKind.MISSED if kind in REPLACED else kind}:{round_.cid}"
     fits = len(text) <= COLLAPSE_ID_BYTES and text.isascii() and text.isprintable()  # it becomes a header
     return text if fits else named_uuid(uuid.NAMESPACE_OID, text)

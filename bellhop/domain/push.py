@@ -8,7 +8,7 @@ from typing import Any, NamedTuple
 from uuid import UUID
 
 from bellhop.clock import Micros, Seconds
-from bellhop.domain.device import Device, Environment
+from bellhop.domain.device import Device, Environment, Kind, Provider
 
 
 class PushKind(StrEnum):
@@ -22,12 +22,15 @@ class PushKind(StrEnum):
     SECOND_RING = "second_ring"
     """The second push for a ring, if the phone did not report the first (`bellhop.domain.second_way`)."""
     RING_OVER = "ring_over"
-    """Removes the ring from a browser, because its user answered or declined elsewhere, or because the call ended."""
+    """Removes the ring from a browser, or replaces the alert that rang an iPhone, because its user answered or declined
+    elsewhere, or because the call ended."""
+    ALERT_RING = "alert_ring"
+    """A repetition of the alert that rings an iPhone (`Device.rings`). The first alert is a push of kind ring."""
 
 
 STARTED = {"call.live_started": PushKind.LIVE_STARTED, "call.session_started": PushKind.SESSION_STARTED}
 """The pushes that tell a call's members that it began, by the event. The events name no members."""
-RINGING = frozenset({PushKind.RING, PushKind.SECOND_RING})
+RINGING = frozenset({PushKind.RING, PushKind.SECOND_RING, PushKind.ALERT_RING})
 """The pushes that carry Stream's call.ring."""
 QUIET = frozenset({PushKind.NOTIFICATION, *STARTED.values()})
 """The pushes that invite: they neither ring nor end a ring, and their rounds have no final standings."""
@@ -80,6 +83,12 @@ class Push:
     """The Stream app that it is for: apps take turns."""
     ends_s: Seconds | None = field(default=None, compare=False)
     """The deadline by the monotonic clock of the process that sends it; None until the fence has answered."""
+
+    @property
+    def is_ringing_alert(self) -> bool:
+        """Whether this is an alert that rings an iPhone. Another ring to an APNs token is a VoIP push."""
+        device = self.device
+        return self.kind in RINGING and device.provider is Provider.APNS and device.kind is Kind.ALERT
 
     def ending(self, ends_s: Seconds) -> "Push":
         """Return this push with its deadline by the monotonic clock. It does what dataclasses.replace does, faster."""

@@ -4,6 +4,7 @@ from collections.abc import Sequence
 from dataclasses import replace
 
 from bellhop.domain.outcomes import Outcome
+from bellhop.domain.push import PushKind
 from bellhop.explain.sentences import AGAIN, duration
 from bellhop.explain.timeline import TimelineEntry
 from bellhop.trail import PushAttempted
@@ -29,8 +30,9 @@ def joined(timeline: Sequence[TimelineEntry]) -> list[TimelineEntry]:
 
 
 def _ends_like(first: TimelineEntry, entry: TimelineEntry) -> bool:
-    is_repeat = entry.what == first.what == PushAttempted.what and entry.outcome == first.outcome != Outcome.ACCEPTED
-    return is_repeat and _result(entry) == _result(first)
+    is_repeat = entry.what == first.what == PushAttempted.what and entry.outcome == first.outcome
+    may_repeat = first.outcome != Outcome.ACCEPTED or first.kind == PushKind.ALERT_RING
+    return is_repeat and may_repeat and _result(entry) == _result(first)
 
 
 def _result(entry: TimelineEntry) -> str:
@@ -42,6 +44,7 @@ def _as_one(group: Sequence[TimelineEntry]) -> TimelineEntry:
     first, last, more = group[0], group[-1], len(group) - 1
     if not more or last.after_us is None:
         return first
-    counted = "Another attempt" if more == 1 else f"{more} more attempts"
+    word = "alert" if first.kind == PushKind.ALERT_RING else "attempt"
+    counted = f"Another {word}" if more == 1 else f"{more} more {word}s"
     again = AGAIN.format(counted=counted, time=duration(last.after_us))
     return replace(first, sentence=f"{first.sentence} {again}")

@@ -129,6 +129,7 @@ PUSHES: dict[str, str] = {
     PushKind.SESSION_STARTED: "notification of the call's start",
     PushKind.SECOND_RING: "second ring",
     PushKind.RING_OVER: "end of the ring",
+    PushKind.ALERT_RING: "repeated alert",
 }
 """The name of a kind of push."""
 SENT: dict[str, str] = {
@@ -139,6 +140,7 @@ SENT: dict[str, str] = {
     PushKind.SESSION_STARTED: "notified of the call's start",
     PushKind.SECOND_RING: "rung again",
     PushKind.RING_OVER: "told that the ring was over",
+    PushKind.ALERT_RING: "rung again by an alert",
 }
 """The participle for a kind of push, to put after "was"."""
 PURPOSES: dict[str, str] = {
@@ -149,6 +151,7 @@ PURPOSES: dict[str, str] = {
     PushKind.SESSION_STARTED: "notifications",
     PushKind.SECOND_RING: "calls",
     PushKind.RING_OVER: "calls",
+    PushKind.ALERT_RING: "calls",
 }
 """What a phone registers a token for."""
 PROVIDERS: dict[str, str] = {Provider.APNS: "Apple", Provider.FCM: "Google", Provider.WEB_PUSH: "Web Push"}

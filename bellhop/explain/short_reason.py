@@ -48,7 +48,8 @@ def short_reason(round_log: RoundLog, user: str, standing: str, deliveries: Sequ
     `knew` says whether the user knew of the call, even if no push arrived.
     """
     of_round = [delivery for delivery in deliveries if delivery.kind == round_log.kind]
-    others = [delivery for delivery in deliveries if delivery.kind != round_log.kind and delivery.device]
+    ring = {round_log.kind, PushKind.ALERT_RING}
+    others = [delivery for delivery in deliveries if delivery.kind not in ring and delivery.device]
     parts = [_of_the_push(round_log, user, standing, of_round, knew=knew)]
     if words := _words(round_log, user, _failed(others)):
         parts.append(f"notice: {words}")

@@ -46,6 +46,7 @@ from bellhop.trail import (
     UserSettled,
 )
 
+FURTHER_RINGS = frozenset({PushKind.SECOND_RING, PushKind.ALERT_RING})
 CALL_WAS_OVER = frozenset({Outcome.TIMED_OUT, Outcome.MISSED, Outcome.CANCELLED, Outcome.ENDED, Outcome.NO_ANSWER})
 """Outcomes of a ring that was not sent because the call was over before."""
 KNEW_OF_CALL = frozenset({Standing.ANSWERED, Standing.DECLINED, Standing.BUSY, Standing.REMOVED})
@@ -112,6 +113,7 @@ def _delivery(round_log: RoundLog, pushes: Sequence[PushMilestone], standing: st
     name = name_of(round_log, last)
     sentence, tone = _delivery_sentence(round_log, name, last, pushes, standing)
     is_ring = last.kind in RINGING
+    reports = reports_of(round_log, last.device) if is_ring and last.kind != PushKind.ALERT_RING else ""
     if is_ring and last.outcome == Outcome.ACCEPTED and not was_shown(round_log, last.device):
         tone = Tone.BAD
     return Delivery(
@@ -121,7 +123,7 @@ def _delivery(round_log: RoundLog, pushes: Sequence[PushMilestone], standing: st
         provider=last.provider,
         outcome=last.outcome,
         tone=tone,
-        sentence=f"{sentence}{reports_of(round_log, last.device) if is_ring else ''}.",
+        sentence=f"{sentence}{reports}.",
         attempts=tuple(timeline_entry(round_log, attempt) for attempt in attempts),
         rang=is_ring and last.device in round_log.rang,
     )
@@ -164,6 +166,9 @@ def _accepted_sentence(round_log: RoundLog, start: str, last: PushMilestone, pus
     when = f" {duration(round_log.us_since_start(last))} after the call began" if last.kind in RINGING else ""
     if last.kind == PushKind.SECOND_RING:
         start, when = f"{start}{_road(last)}", f"{when}{_silence(round_log, last)}"
+    if last.kind == PushKind.ALERT_RING:
+        alerts = len([attempt for attempt in _attempts(pushes) if attempt.outcome == Outcome.ACCEPTED])
+        start = f"{start}, {alerts} time{'' if alerts == 1 else 's'}, the last"
     others = [attempt for attempt in _attempts(pushes) if attempt.outcome != Outcome.ACCEPTED]
     return f"{start}{when}, after {_counted(others)}" if others else f"{start}{when}"
 
@@ -236,7 +241,7 @@ def _sentences(round_log: RoundLog, user: str, deliveries: Sequence[Delivery], s
         settled = UserSettled(at=Micros(0), round=round_log.started_at, user=user, outcome=standing)
         sentences.append(standing_sentence(round_log, settled))
     if round_log.kind is not PushKind.MISSED:
-        sentences += _second_ring_sentences(deliveries) + _notice_sentences(deliveries)
+        sentences += _sentences_on_further_rings(deliveries) + _notice_sentences(deliveries)
     emails = [timeline_entry(round_log, email) for email in round_log.of(user, EmailMilestone)[-1:]]
     return sentences + [email.sentence for email in emails if email.tone is not Tone.QUIET]
 
@@ -255,9 +260,9 @@ def _no_delivery(round_log: RoundLog, user: str, standing: str) -> str:
     return f"{user} was not {done}: the trail has no attempt." if standing else "Nothing is known yet."
 
 
-def _second_ring_sentences(deliveries: Sequence[Delivery]) -> list[str]:
-    second = [delivery for delivery in deliveries if delivery.kind == PushKind.SECOND_RING and delivery.device]
-    return [delivery.sentence for delivery in second if delivery.tone is not Tone.QUIET]
+def _sentences_on_further_rings(deliveries: Sequence[Delivery]) -> list[str]:
+    further = [delivery for delivery in deliveries if delivery.kind in FURTHER_RINGS and delivery.device]
+    return [delivery.sentence for delivery in further if delivery.tone is not Tone.QUIET]
 
 
 def _notice_sentences(deliveries: Sequence[Delivery]) -> list[str]:

@@ -13,7 +13,7 @@ from typing import Any, NamedTuple, Self
 import aiohttp
 
 from bellhop.clock import Seconds, from_nanoseconds
-from bellhop.domain.device import Device, Environment, Kind, Provider
+from bellhop.domain.device import Device, Environment, Kind, Provider, RingsBy
 from bellhop.sandbox import apple_server, google_server
 from bellhop.sandbox.apple_server import AppleStandIn
 from bellhop.sandbox.child_process import end_with_parent, free_port
@@ -180,7 +180,14 @@ class Installation:
         return (self.folder / f"{name}.log").read_text(errors="replace")
 
     async def register(
-        self, user_id: str, provider: Provider, kind: Kind, token: str, name: str = "", hardware_id: str = ""
+        self,
+        user_id: str,
+        provider: Provider,
+        kind: Kind,
+        token: str,
+        name: str = "",
+        hardware_id: str = "",
+        rings: RingsBy = RingsBy.VOIP,
     ) -> Device:
         """Register a device of a user."""
         app = BUNDLE if provider is Provider.APNS else PROJECT
@@ -194,6 +201,7 @@ class Installation:
             registered_at=from_nanoseconds(time.time_ns()),
             name=name,
             hardware_id=hardware_id,
+            rings=rings,
         )
         await run_steps(register("default", device), self.store)
         return device

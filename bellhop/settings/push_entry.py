@@ -45,7 +45,8 @@ class PushEntry(BaseModel):
     model_config = ConfigDict(extra="forbid")
 
     kind: PushKind
-    """Which push: ring, notification, missed, live_started, session_started, second_ring or ring_over."""
+    """Which push: ring, notification, missed, live_started, session_started, second_ring, ring_over or
+    alert_ring."""
     provider: Provider
     """Who delivers it: apns, fcm or webpush."""
     app: str = ""
@@ -89,15 +90,18 @@ class PushEntry(BaseModel):
     @model_validator(mode="after")
     def _fields_of_this_push(self) -> Self:
         ring, fcm = self.kind is PushKind.RING, self.provider is Provider.FCM
-        refused = NO_SECOND_RING if self.kind is PushKind.SECOND_RING else NO_RING if ring else ONLY_RING
+        again = self.kind in (PushKind.SECOND_RING, PushKind.ALERT_RING)
+        refused = NO_SECOND_RING if again else NO_RING if ring else ONLY_RING
         if not fcm:
             refused |= ONLY_FCM
         elif ring:
             refused |= NO_RING_FCM
         if self.provider is Provider.WEB_PUSH:
             refused |= NO_BROWSER
-        elif self.kind is PushKind.RING_OVER:
-            raise ValueError("only browsers (webpush) get a push of the kind ring_over")
+        if fcm and self.kind is PushKind.RING_OVER:
+            raise ValueError("only browsers (webpush) and iPhones (apns) get a push of the kind ring_over")
+        if self.kind is PushKind.ALERT_RING and self.provider is not Provider.APNS:
+            raise ValueError("only iPhones (apns) get a push of the kind alert_ring")
         if wrong := sorted(refused & self.model_fields_set):
             raise ValueError(f"{', '.join(wrong)}: not for a {self.kind} through {self.provider}")
         return self

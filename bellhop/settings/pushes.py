@@ -4,11 +4,19 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Annotated
 
-from pydantic import Field
+from pydantic import AfterValidator, Field
 
 from bellhop.clock import Seconds
 from bellhop.domain.push import PushKind
 from bellhop.settings.field_types import ListOf, SettingsSection
+
+SHORTEST_PAUSE_S = 2
+
+
+def _not_too_often(every_s: Seconds) -> Seconds:
+    if 0 < every_s < SHORTEST_PAUSE_S:
+        raise ValueError(f"must be 0, or at least {SHORTEST_PAUSE_S}")
+    return every_s
 
 
 class PushSettings(SettingsSection):
@@ -33,6 +41,9 @@ class PushSettings(SettingsSection):
     earlier rings (docs/receipts.md). It needs BELLHOP_RECEIPT_SECRET. Workers read it."""
     second_way_after: Annotated[Seconds, Field(ge=1, le=60)] = Seconds(4)
     """How many seconds Bellhop waits for the receipt after the provider accepted the ring."""
+    alert_ring_every: Annotated[Seconds, Field(ge=0, le=30), AfterValidator(_not_too_often)] = Seconds(0)
+    """After how many seconds the alert is repeated that rings an iPhone which may not use CallKit
+    (docs/alert-rings.md); 0: it is not repeated. Otherwise 2 to 30. Workers read it."""
     badge: bool = False
     """Whether notices on iPhones carry the number of missed calls that the user has not seen, for the app's icon
     (docs/calls.md). It needs BELLHOP_USER_CALLS. Workers read it."""

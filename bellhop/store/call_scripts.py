@@ -18,7 +18,6 @@ from bellhop.domain.call import CALL_TTL_S, OPEN_TTL_S, Stamp, missed_stamp
 from bellhop.domain.forgetting import Forgotten
 from bellhop.domain.json_text import encoded
 from bellhop.domain.phone_report import MOST_REPORTS, REJECTIONS, VALID_AFTER_US, PhoneEvent
-from bellhop.domain.push import PushKind
 from bellhop.domain.round import Round
 from bellhop.domain.stamp_history import KEPT
 from bellhop.domain.ticket import Ticket
@@ -44,6 +43,9 @@ from bellhop.store.scripts import Argument, Command
 
 WEBHOOK_TTL_S = 3600
 """How long the id of a webhook is remembered. Stream repeats a webhook for 15 seconds."""
+
+LAST_ALERT = "alert:"
+"""How the field of a round begins that says when an alert last rang a phone: `<claim>|<µs by Redis's clock>`."""
 
 
 class Turn(msgspec.Struct, frozen=True, gc=False):
@@ -301,7 +303,7 @@ def enqueue_due(job: JobFields, *, limit: int, most_waiting: int, again_ms: int,
 
 def claim_devices(
     round_: Round,
-    kind: PushKind,
+    claim: str,
     devices: Iterable[tuple[str, str]],
     *,
     deadline_us: Micros,
@@ -311,20 +313,23 @@ def claim_devices(
     redis_ahead_us: int | None = None,
     tickets: bool = False,
     rung: Sequence[str] = (),
+    alerts: Sequence[str] = (),
 ) -> Command:
     """Claim devices (user id and device key) for an attempt by one run of one worker, for `claim_us`.
 
-    `redis_ahead_us`: how far Redis's clock is ahead of Stream's, if the worker read it a moment ago. `tickets`: whether
-    the pushes carry tickets; then the round remembers for whom each device was rung. `rung`, of a second ring: for each
-    device, the key of the device by which its phone was rung.
+    `claim`: the kind of push; of a repetition, with its number. `redis_ahead_us`: how far Redis's clock is ahead of
+    Stream's, if the worker read it a moment ago. `tickets`: whether the pushes carry tickets; then the round remembers
+    for whom each device was rung. `rung`, of a second ring: for each device, the key of the device by which its phone
+    was rung. `alerts`: the keys of the devices whose phones show the push as an alert that rings.
     Whether each token still belongs to its user, `read_owners` says.
     The script returns the time left (µs), that difference if it read it, then for each device "go", the reason why it
     may not be sent this push, or "orphaned " and a claim that must be ended by `record_lost_attempts` first.
     """
     tenant, cid = round_.tenant, round_.cid
-    args: list[Argument] = [kind, round_.started_at, round_.session_id, to_json(round_.callers), deadline_us]
+    args: list[Argument] = [claim, round_.started_at, round_.session_id, to_json(round_.callers), deadline_us]
     args += [worker, run, claim_us, CALL_TTL_S, round_.deadline]
-    args += ["" if redis_ahead_us is None else redis_ahead_us, "1" if tickets else "", to_json(rung) if rung else ""]
+    args += ["" if redis_ahead_us is None else redis_ahead_us, "1" if tickets else ""]
+    args += [to_json(keys) if keys else "" for keys in (rung, alerts)]
     args += [part for device in devices for part in device]
     round_of_call = round_key(tenant, cid, round_.started_at)
     keys = [call_key(tenant, cid), round_of_call, lease_key(worker), stream_clock_key(tenant), rung_key(tenant, cid)]
@@ -363,14 +368,14 @@ def record_attempt(
     round_: Round,
     lines: Iterable[str],
     *,
-    kind: str = "",
+    claim: str = "",
     worker: str = "",
     run: str = "",
     devices: Sequence[tuple[str, bool]] = (),
 ) -> Command:
     """Put lines on the trail, and end this run's claims of `devices` (device key, and whether its push was sent)."""
     tenant, cid = round_.tenant, round_.cid
-    args: list[Argument] = [kind, worker, run, trail.LENGTH, trail.DAY_S, len(devices)]
+    args: list[Argument] = [claim, worker, run, trail.LENGTH, trail.DAY_S, len(devices)]
     for device, sent in devices:
         args += [device, "sent" if sent else "free"]
     keys = [round_key(tenant, cid, round_.started_at), trail_key(tenant, cid)]
@@ -378,14 +383,14 @@ def record_attempt(
 
 
 def restore_sent(
-    tenant: str, cid: str, started_at: Micros, kind: str, *, worker: str, sent: Iterable[tuple[str, str]]
+    tenant: str, cid: str, started_at: Micros, claim: str, *, worker: str, sent: Iterable[tuple[str, str]]
 ) -> Command:
     """Restore the records of pushes that `worker` sent (device key and trail line), if Redis has lost them.
 
     The script returns how many it restored in time, and how many after another worker began to send the push again.
     """
     keys = [round_key(tenant, cid, started_at), trail_key(tenant, cid)]
-    args: list[Argument] = [kind, worker, trail.LENGTH, trail.DAY_S, CALL_TTL_S]
+    args: list[Argument] = [claim, worker, trail.LENGTH, trail.DAY_S, CALL_TTL_S]
     return Command("calls/restore_sent", keys, [*args, *(part for pair in sent for part in pair)])
 
 

@@ -154,7 +154,7 @@ class Flow:
 
 TWO_WAYS = {
     **{"RECEIPT_SECRET": "a-secret-of-no-real-app", "TELL_CALLER": "true"},
-    **{"SECOND_WAY": "true", "SECOND_WAY_AFTER": "1"},
+    **{"SECOND_WAY": "true", "SECOND_WAY_AFTER": "1", "ALERT_RING_EVERY": "2"},
 }
 """What a phone reports, what the caller is told, and that a phone which stays silent is rung again."""
 

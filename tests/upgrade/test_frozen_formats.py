@@ -43,6 +43,21 @@ NEW_SINCE: dict[str, str] = {
         ),
         "Web Push; an older version leaves out devices of a provider that it does not know",
     ),
+    **dict.fromkeys(
+        (
+            *(
+                f"http/paths//v1/users/{{user_id}}/devices/{place}/properties/rings"
+                for place in (
+                    "get/responses/200/content/application/json/schema/properties/devices/items",
+                    "post/requestBody/content/application/json/schema/oneOf/0",
+                    "post/responses/200/content/application/json/schema",
+                )
+            ),
+            "command_line/commands/commands/devices/commands/add/params/--rings",
+            "command_line/settings/`BELLHOP_ALERT_RING_EVERY`",
+        ),
+        "alert rings; an older worker reads such a device as a token for notices",
+    ),
     "redis/bellhop:webhook:<hex>/holds/value/text": "it counts repeats; an older version checks that it exists",
     **{
         f"redis/bellhop:rings-{key}": "rings are counted; an older process counts none"

@@ -6,11 +6,11 @@ from typing import Annotated, Any, Literal
 import structlog
 from flask import Blueprint
 from flask import request as http_request
-from pydantic import AfterValidator, ConfigDict, Field, StringConstraints
+from pydantic import AfterValidator, ConfigDict, Field, StringConstraints, ValidationInfo, field_validator
 
 from bellhop.audience import tell_of_registration, tell_of_removal
 from bellhop.clock import as_datetime
-from bellhop.domain.device import Device, Environment, Kind, Platform, Provider
+from bellhop.domain.device import Device, Environment, Kind, Platform, Provider, RingsBy, read_rings
 from bellhop.domain.phone import PhoneHealth
 from bellhop.domain.round import Rare
 from bellhop.domain.user import Contact, Preferences
@@ -68,6 +68,14 @@ class ApnsRegistration(_Registration):
     """Hexadecimal."""
     environment: Environment = Environment.PRODUCTION
     """sandbox if Xcode installed the app."""
+    rings: RingsBy = RingsBy.VOIP
+    """alert: the phone is rung by an alert to this token, and never by its VoIP token. Only for a token of kind alert,
+    and only with a hardware_id."""
+
+    @field_validator("rings")
+    @classmethod
+    def _alert_ring_is_possible(cls, rings: RingsBy, info: ValidationInfo) -> RingsBy:
+        return read_rings(rings, info)
 
 
 class FcmRegistration(_Registration):
@@ -121,6 +129,8 @@ class RegisteredDevice(_ApiModel):
     hardware_id: str
     name: str
     registered_at: datetime
+    rings: Annotated[RingsBy, Field(exclude_if=lambda rings: rings is RingsBy.VOIP)] = RingsBy.VOIP
+    """Only if an alert rings the phone; otherwise the answer does not have it."""
     platform: Annotated[Platform | None, Rare] = None
     """Of an FCM token, if the app said it; otherwise the answer does not have it."""
     expires_at: Annotated[datetime | None, Rare] = None

@@ -35,7 +35,11 @@ WEBHOOKS = (WebhookReceived.what, WebhookRepeated.what, WebhookOutdated.what, We
 PUSHES = tuple(line.what for line in (PushSkipped, PushWaited, PushAttempted, PushFinished, PhoneRang, PhoneReported))
 STARTS = (*OPENERS, *STARTED)
 
-OF_A_RING: dict[str, str] = {PushKind.SECOND_RING: "again", PushKind.RING_OVER: "end of the ring"}
+OF_A_RING: dict[str, str] = {
+    PushKind.SECOND_RING: "again",
+    PushKind.ALERT_RING: "again",
+    PushKind.RING_OVER: "end of the ring",
+}
 """What else a phone that was rung may get for its ring, as a row is called."""
 
 PushTo = tuple[str, str]

@@ -12,7 +12,7 @@ import structlog
 from bellhop.audience import Audience
 from bellhop.clock import Micros, Seconds, elapsed
 from bellhop.domain.device import Device
-from bellhop.domain.outcomes import Outcome
+from bellhop.domain.outcomes import MEANING, Outcome, Tone
 from bellhop.domain.own_pushes import NO_TEMPLATES, PushTemplates
 from bellhop.domain.plan import Plan, Skip, ends_the_ring, plan
 from bellhop.domain.push import RINGING, Push, PushKind
@@ -49,8 +49,8 @@ PLANNED_AT_ONCE = 8
 """Recipients whose pushes are planned and begun in one turn of the event loop. Other rings wait until it ends."""
 UNUSABLE_TOKEN = frozenset({Outcome.TOKEN_DEAD, Outcome.BAD_TOKEN, Outcome.WRONG_APP, Outcome.NO_CREDENTIALS})
 """After one of these outcomes, the push goes to another token of the same phone, if there is one."""
-NO_LINE_OF_START = frozenset({PushKind.MISSED, PushKind.SECOND_RING, PushKind.RING_OVER})
-"""Notices are many and not urgent; a second ring and the end of a ring belong to other jobs."""
+NO_LINE_OF_START = frozenset({PushKind.MISSED, PushKind.SECOND_RING, PushKind.RING_OVER, PushKind.ALERT_RING})
+"""Notices are many and not urgent; further rings and the end of a ring belong to other jobs."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,6 +83,8 @@ class DeliveryTools:
     """Who hears of announcements; None if nobody does."""
     second_way_after_us: Micros = Micros(0)
     """How long the worker waits for a phone's receipt before it rings the phone again; 0: it never does."""
+    alert_ring_every_us: Micros = Micros(0)
+    """After what time an alert that rings an iPhone is repeated; 0: it is not repeated."""
     missed_kept_s: int = 0
     """How long a missed call is kept while its user has not seen it; 0: missed calls are not noted."""
     in_turn: bool = False
@@ -100,10 +102,11 @@ class FanOut:
         kind: PushKind,
         round_: QueuedRound,
         begun: Callable[[], None] = lambda: None,
-        note_sent: Callable[[Device], None] = lambda _: None,
+        note_sent: Callable[[Push], None] = lambda _: None,
+        claim: str = "",
     ) -> None:
-        """`begun`: called when a push that is not a ring goes to its provider. `note_sent`: called with each device
-        whose push the provider has."""
+        """`begun`: called when a push that is not a ring goes to its provider. `note_sent`: called with each push that
+        the provider has. `claim`: the name of the claims, if it is not the kind of push."""
         self._tools, self._kind, self._round, self._begun = tools, kind, round_, begun
         self._note_sent = note_sent
         self._stream_state = tools.stream_state if kind is PushKind.RING and not round_.test else None
@@ -112,7 +115,7 @@ class FanOut:
         first_line = _picked_up_line(kind, round_, tools.worker, tools.clock.now())
         tickets = kind in RINGING and bool(tools.ticket_secret)
         shared = tools.sent, tools.clock, tools.turns, tools.audience
-        self._fence = Fence(tools.store, tools.worker, kind, round_, first_line, *shared, tickets=tickets)
+        self._fence = Fence(tools.store, tools.worker, kind, round_, first_line, *shared, tickets=tickets, claim=claim)
         self._records = RecordBuffer(self._fence)
         self._news = RingNews(kind, round_) if tools.audience and not round_.test else None
         self.ran = False
@@ -270,7 +273,7 @@ class FanOut:
         result = await deliver(push, tools.channels, self._fence, tools.policy, before, tools.clock)
         self._record(result)
         if result.outcome in SENT:
-            self._note_sent(push.device)
+            self._note_sent(result.push)
         if push.left_out:
             self._records.add(Record(_push_line(PushReduced, push, ", ".join(push.left_out), tools.clock.now())))
         fate = await tools.token_pruner.update_registry(self._round.tenant, push.device, result)
@@ -317,6 +320,14 @@ class FanOut:
             metrics.finished(self._kind, device, outcome)
             counts[outcome] = counts.get(outcome, 0) + 1
         log.info("pushed", kind=self._kind, cid=self._round.cid, **counts)
+
+
+def is_news(result: Delivered) -> bool:
+    """Tell whether the result of a further push of a ring goes on the trail.
+
+    If the push was not due any more, the trail has the reason already.
+    """
+    return result.last is not None or MEANING[result.outcome].tone is not Tone.QUIET
 
 
 def _picked_up_line(kind: PushKind, round_: QueuedRound, worker: str, now: Micros) -> str:

@@ -103,18 +103,20 @@ class Fence:
         audience: Audience | None = None,
         *,
         tickets: bool = False,
+        claim: str = "",
     ) -> None:
         """`first_line` goes on the trail together with the next line: it needs no round trip of its own.
 
         `sent`: what this worker sent lately; by default nothing. `clock`: for the times on the trail, and for
         how far Redis's clock is ahead of Stream's. `turns`: shared by all fences of the worker.
         `audience`: who hears of announcements; None if nobody does. `tickets`: whether the pushes carry tickets.
+        `claim`: the name of the claims, if it is not the kind of push: each repetition has claims of its own.
         """
         self._store, self._worker, self._run = store, worker, secrets.token_hex(6)
         self._sent = SentPushes(worker) if sent is None else sent
         self._clock, self._turns = clock or RedisClock(), turns or FairTurns()
         self._audience = audience
-        self._pushes = RoundPushes.of(round_, kind)
+        self._pushes = RoundPushes.of(round_, claim or kind)
         self._kind, self._round, self._tickets = kind, round_, tickets
         self._first_lines = [first_line] if first_line else []
         self._claimed_for: dict[str, str] = {}
@@ -176,7 +178,8 @@ class Fence:
         if lines:
             lines, self._first_lines = [*self._first_lines, *lines], []
         devices = [(record.device, record.sent) for record in records if record.device]
-        return record_attempt(self._round, lines, kind=self._kind, worker=self._worker, run=self._run, devices=devices)
+        claim = self._pushes.claim
+        return record_attempt(self._round, lines, claim=claim, worker=self._worker, run=self._run, devices=devices)
 
     async def _claim(self, attempts: list[tuple[Push, Seconds]]) -> list[Admission]:
         """Claim devices, and give back those whose tokens have left their users."""
@@ -203,7 +206,7 @@ class Fence:
         claiming = partial(
             claim_devices,
             self._round,
-            self._kind,
+            self._pushes.claim,
             [(push.device.user_id, push.device.key) for push, _ in attempts],
             deadline_us=min(push.deadline for push, _ in attempts),
             worker=self._worker,
@@ -211,6 +214,7 @@ class Fence:
             claim_us=micros(Seconds(max(attempt_s for _, attempt_s in attempts) + 1)),
             tickets=self._tickets,
             rung=[push.rung for push, _ in attempts] if self._kind is PushKind.SECOND_RING else (),
+            alerts=[push.device.key for push, _ in attempts if push.is_ringing_alert],
         )
 
         tenant, clock = self._round.tenant, self._clock
@@ -247,7 +251,7 @@ class Fence:
         self.lost.update(device.key for device, _ in orphaned)
         started_at, now = self._round.started_at, self._clock.now()
         lost = [
-            lost_attempt(OpenClaim(self._kind, device.key, claim), started_at, device.user_id, device, now)
+            lost_attempt(OpenClaim(self._pushes.claim, device.key, claim), started_at, device.user_id, device, now)
             for device, claim in orphaned
         ]
         command = record_lost_attempts(self._round, lost)

@@ -26,8 +26,8 @@ def _pauses_s() -> Mapping[Action, tuple[float, float]]:
 
 def _most_throttled() -> Mapping[PushKind, int]:
     # A missed-call notice gets eight attempts too: its job runs up to four times (RETRIED_AFTER_S). Rings have no limit
-    # here, since they end soon.
-    return {PushKind.MISSED: 2, **dict.fromkeys(QUIET, 8)}
+    # here, since they end soon. An alert that rings is sent anew some seconds later.
+    return {PushKind.MISSED: 2, PushKind.ALERT_RING: 1, **dict.fromkeys(QUIET, 8)}
 
 
 @dataclass(frozen=True, slots=True)

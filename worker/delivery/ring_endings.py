@@ -1,4 +1,4 @@
-"""Takes a ring away in browsers: they show it until its time is over, or until another push replaces it."""
+"""Takes a ring away where another push must do that: in browsers, and on iPhones that ring by alerts."""
 
 import asyncio
 from collections.abc import Iterator, Mapping, Sequence
@@ -6,6 +6,7 @@ from functools import partial
 
 from bellhop.domain.call import NOTICE_DUE
 from bellhop.domain.device import Device, Provider
+from bellhop.domain.plan import OVER_TTL_US, suits
 from bellhop.domain.push import PushKind
 from bellhop.domain.round import Recipient
 from bellhop.queue.job_payloads import QueuedRound
@@ -16,10 +17,11 @@ from bellhop.store.registry import RegisteredUsers
 from bellhop.store.retry import until_redis_answers
 from bellhop.store.stored_call import StoredCall, read_call
 from worker.delivery.fan_out import DeliveryTools, FanOut
+from worker.settle import QuietEnd, has_alerts
 
 
 class RingEndings(FanOut):
-    """The pushes that take a ring away in the browsers of one user, if they were rung."""
+    """The pushes that take a ring away on one user's devices that show it until then, if they were rung."""
 
     def __init__(self, tools: DeliveryTools, round_: QueuedRound) -> None:
         super().__init__(tools, PushKind.RING_OVER, round_)
@@ -29,8 +31,8 @@ class RingEndings(FanOut):
         round_, (recipient,) = self._round, self._round.recipients
         read = partial(registry.read_users, self._tools.store, round_.tenant, [recipient.id], round_.caller_id)
         users = await until_redis_answers(read)
-        browsers = [device for device in users.devices[recipient.id] if device.provider is Provider.WEB_PUSH]
-        rung = await self._rung(browsers)
+        showing = [device for device in users.devices[recipient.id] if suits(PushKind.RING_OVER, device)]
+        rung = await self._rung(showing)
         if not rung:
             return
         try:
@@ -38,37 +40,37 @@ class RingEndings(FanOut):
         finally:
             await asyncio.shield(self._records.flush())
 
-    async def _rung(self, browsers: Sequence[Device]) -> list[Device]:
-        """Return the browsers that were rung in this round, or are being rung."""
-        if not browsers:
+    async def _rung(self, devices: Sequence[Device]) -> list[Device]:
+        """Return the devices that were rung in this round, or are being rung."""
+        if not devices:
             return []
         key = round_key(self._round.tenant, self._round.cid, self._round.started_at)
-        fields = [f"s:{PushKind.RING}:{browser.key}" for browser in browsers]
+        fields = [f"s:{PushKind.RING}:{device.key}" for device in devices]
         claims = await until_redis_answers(partial(self._tools.store.call, "HMGET", key, *fields))
-        return [browser for browser, claim in zip(browsers, claims, strict=True) if claim is not None]
+        return [device for device, claim in zip(devices, claims, strict=True) if claim is not None]
 
 
-async def quiet_ends(store: Store, tenant: str, cid: str) -> list[QueuedRound]:
-    """Find the rings of a call that are over without a missed-call notice, and that browsers may still show.
-
-    Returns a round for each user, with that recipient alone.
-    """
+async def quiet_ends(store: Store, tenant: str, cid: str) -> list[QuietEnd]:
+    """Find the rings of a call that are over without a missed-call notice, and that a device may still show."""
     stored = await until_redis_answers(partial(read_call, store, tenant, cid))
     return [ended for fields in stored.rounds.values() for ended in _quiet_ends(fields, stored)]
 
 
-def _quiet_ends(fields: Mapping[str, str], stored: StoredCall) -> Iterator[QueuedRound]:
+def _quiet_ends(fields: Mapping[str, str], stored: StoredCall) -> Iterator[QuietEnd]:
     """Yield them for one round: `o:<user>` is the recorded standing of a user, `u:<user>` is the recipient."""
     round_ = QueuedRound.model_validate_json(fields["facts"]) if "facts" in fields else None
-    if round_ is None or round_.deadline <= stored.now:
+    by_alert = has_alerts(fields)
+    if round_ is None or round_.deadline + (OVER_TTL_US if by_alert else 0) <= stored.now:
         return
     for name, standing in fields.items():
         if name.startswith("o:") and standing not in NOTICE_DUE:
             recipient = Recipient.model_validate_json(fields["u:" + name.removeprefix("o:")])
-            yield round_.model_copy(update={"recipients": (recipient,), "queued_at": stored.redis_now})
+            changes = {"recipients": (recipient,), "queued_at": stored.redis_now}
+            yield QuietEnd(round_.model_copy(update=changes), by_alert)
 
 
-async def end_rings(tools: DeliveryTools, rounds: Sequence[QueuedRound]) -> None:
-    """Take rings away in browsers. Each of these rounds has one recipient."""
-    if any(provider is Provider.WEB_PUSH for provider, _ in tools.channels):
-        await asyncio.gather(*(RingEndings(tools, round_).send() for round_ in rounds if not round_.ringless))
+async def end_rings(tools: DeliveryTools, ends: Sequence[QuietEnd]) -> None:
+    """Take away the rings that are over and that no notice replaces."""
+    browsers = any(provider is Provider.WEB_PUSH for provider, _ in tools.channels)
+    rounds = [round_ for round_, by_alert in ends if (browsers or by_alert) and not round_.ringless]
+    await asyncio.gather(*(RingEndings(tools, round_).send() for round_ in rounds))

@@ -7,7 +7,6 @@ from functools import partial
 
 from bellhop.clock import elapsed
 from bellhop.domain.device import Device
-from bellhop.domain.outcomes import MEANING, Tone
 from bellhop.domain.push import Push, PushKind
 from bellhop.domain.second_way import RungPhone, second_road
 from bellhop.queue.job_payloads import QueuedRound
@@ -16,7 +15,7 @@ from bellhop.store.registry import RegisteredUsers
 from bellhop.store.retry import until_redis_answers
 from bellhop.trail import SecondRingDue
 from worker.delivery.attempt import Delivered
-from worker.delivery.fan_out import DeliveryTools, FanOut, device_line
+from worker.delivery.fan_out import DeliveryTools, FanOut, device_line, is_news
 from worker.delivery.fence import Record
 
 
@@ -61,6 +60,5 @@ class SecondRings(FanOut):
         return results
 
     def _record(self, result: Delivered) -> None:
-        """Record the result, unless a second ring was not due any more: then the trail has the reason already."""
-        if result.last is not None or MEANING[result.outcome].tone is not Tone.QUIET:
+        if is_news(result):
             super()._record(result)

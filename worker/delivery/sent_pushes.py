@@ -15,7 +15,6 @@ import structlog
 from redis.exceptions import RedisError
 
 from bellhop.clock import Micros, Seconds
-from bellhop.domain.push import PushKind
 from bellhop.domain.round import Round
 from bellhop.store.async_client import Store
 from bellhop.store.call_scripts import restore_sent
@@ -38,17 +37,18 @@ RECORDS_PER_SCRIPT = 500
 
 
 class RoundPushes(NamedTuple):
-    """The pushes of one kind in one round."""
+    """The pushes with one name of claims in one round."""
 
     tenant: str
     cid: str
     started_at: Micros
-    kind: PushKind
+    claim: str
+    """The kind of push; of a repetition, with its number."""
 
     @classmethod
-    def of(cls, round_: Round, kind: PushKind) -> "RoundPushes":
+    def of(cls, round_: Round, claim: str) -> "RoundPushes":
         """Name the pushes of this kind in a round."""
-        return cls(round_.tenant, round_.cid, round_.started_at, kind)
+        return cls(round_.tenant, round_.cid, round_.started_at, claim)
 
 
 class SentPushes:

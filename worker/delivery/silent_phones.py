@@ -17,11 +17,9 @@ from bellhop.queue.job_payloads import QueuedRound
 from bellhop.store.keys import round_key
 from bellhop.store.phones import read_some, records_of
 from bellhop.store.retry import until_redis_answers
-from bellhop.store.scripts import Command
 from bellhop.telemetry import metrics
-from worker.delivery.fan_out import DeliveryTools, FanOut
+from worker.delivery.fan_out import DeliveryTools
 from worker.delivery.second_rings import SecondRings
-from worker.queue.concurrency_limit import waiting_without_place
 
 REPORTS = ("reports", "rang")
 """The prefixes of a round's fields about phones' reports. A web process of an older version writes only the second."""
@@ -29,19 +27,9 @@ READ_AT_ONCE = 100
 """Users whose records one packet reads: other rings must not wait for it."""
 
 
-async def ring_in_two_ways(tools: DeliveryTools, round_: QueuedRound) -> Sequence[Command]:
-    """Ring all devices. Then wait, and ring the phones again that send no receipt. Returns the same as `Jobs.ring`."""
-    second_way = SecondWay(tools, round_, lambda phones: SecondRings(tools, round_, phones).send())
-    fan_out = FanOut(tools, PushKind.RING, round_, note_sent=second_way.note_rung)
-    try:
-        await fan_out.run()
-        if second_way.waits:
-            with waiting_without_place():
-                await second_way.finish()
-            await fan_out.write_records()  # it raises if Redis refused a record during the wait
-    finally:
-        await second_way.cancel()
-    return fan_out.last_records()
+def second_way(tools: DeliveryTools, round_: QueuedRound) -> "SecondWay":
+    """Return what rings the phones of a ring again that send no receipt."""
+    return SecondWay(tools, round_, lambda phones: SecondRings(tools, round_, phones).send())
 
 
 class SecondWay:

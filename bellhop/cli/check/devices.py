@@ -10,6 +10,8 @@ from bellhop.cli.check.reading import read_redis
 from bellhop.clock import Seconds
 from bellhop.domain.device import Device, Kind, Provider
 from bellhop.domain.outcomes import ADVICE_BY_REASON, Outcome
+from bellhop.domain.plan import suits
+from bellhop.domain.push import PushKind
 from bellhop.domain.web_push import host_of, service_of
 from bellhop.queue.worker_status import apps_of_workers
 from bellhop.settings import FcmApp, Settings
@@ -30,7 +32,7 @@ DEMOTED = (
     "notification for every push (docs/phones.md)"
 )
 APPS = {Provider.APNS: "iOS app", Provider.FCM: "Firebase project", Provider.WEB_PUSH: "web app"}
-NAMED_HOSTS = 3
+NAMED_HOSTS = NAMED_USERS = 3
 
 Users = Mapping[str, Sequence[Device]]
 
@@ -46,6 +48,8 @@ async def findings(settings: Settings) -> AsyncIterator[Finding]:
             yield finding
         for finding in _of_unknown_push_services(users, settings.web_push_services):
             yield finding
+        if finding_ := _of_alert_rings(users):
+            yield finding_
         if demoted:
             yield Finding(Level.WARNING, "devices", f"{_demoted(demoted)} {DEMOTED}")
         for project in settings.fcm_apps:
@@ -101,9 +105,30 @@ def _of_unknown_push_services(users: Users, services: Sequence[str]) -> Iterator
         yield Finding(Level.WARNING, "Web Push", f"{sentence}: {ADVICE_BY_REASON['UNKNOWN_PUSH_SERVICE']}")
 
 
+def _of_alert_rings(users: Users) -> Finding | None:
+    """Count the phones that ring by alerts, and warn of users with a VoIP token that may be of such a phone."""
+    by_alert = [user_id for user_id, devices in sorted(users.items()) if any(one.rings_by_alert for one in devices)]
+    if not by_alert:
+        return None
+    unsure = [user_id for user_id in by_alert if any(map(_may_ring_by_callkit, users[user_id]))]
+    if not unsure:
+        return Finding(Level.OK, "alert rings", f"{_users(len(by_alert))} a phone that rings by alerts")
+    named = ", ".join(unsure[:NAMED_USERS]) + (", …" if len(unsure) > NAMED_USERS else "")
+    sentence = (
+        f"{_users(len(unsure))} ({named}) a phone that rings by alerts, and a VoIP token without hardware_id: if it is "
+        "of the same phone, CallKit rings there too. Let the app register its VoIP token with the hardware_id, or not "
+        "at all"
+    )
+    return Finding(Level.WARNING, "alert rings", sentence)
+
+
+def _may_ring_by_callkit(device: Device) -> bool:
+    return device.kind is Kind.VOIP and not device.hardware_id
+
+
 def _only_notices(devices: Sequence[Device]) -> bool:
     """Return whether all devices are iPhones' tokens for notices. A token of Google serves for calls too."""
-    return bool(devices) and all(device.provider is Provider.APNS and device.kind is Kind.ALERT for device in devices)
+    return bool(devices) and not any(suits(PushKind.RING, device) for device in devices)
 
 
 async def _of_another_project(settings: Settings, project: FcmApp, users: Users) -> Finding | None:

@@ -215,3 +215,18 @@ def test_a_disabled_phone_stays_disabled_until_it_is_enabled(bellhop):
     bellhop("enable", "jane", alert)
     assert "disabled" not in bellhop("list", "jane", "--json")
     assert "jane has no device x" in bellhop("disable", "jane", "x", status=1)
+
+
+def test_a_phone_that_rings_by_alerts_is_added_and_imported(bellhop):
+    alert = VOIP | {"kind": "alert", "rings": "alert", "hardware_id": "phone-1"}
+    refused = [FCM | {"rings": "alert"}, VOIP | {"rings": "alert"}, alert | {"hardware_id": ""}]
+    output = bellhop("import", "-", stdin=lines(alert, *refused), status=1)
+    assert "line 2: rings: only an APNs token of kind alert can ring by alerts" in output
+    assert "line 4: rings: a phone that rings by alerts needs a hardware_id" in output
+    assert "1 registered, 3 left out" in output
+    assert json.loads(bellhop("list", "jane", "--json"))[0]["rings"] == "alert"
+    assert "  rings  " in bellhop("list", "jane")
+    bellhop("import", "-", stdin=lines(VOIP | {"kind": "alert"}))
+    assert "rings" not in json.loads(bellhop("list", "jane", "--json"))[0]
+    bellhop(*ADD, "com.example", "--kind", "alert", "--rings", "alert", "--hardware-id", "phone-1")
+    assert json.loads(bellhop("list", "jane", "--json"))[0]["rings"] == "alert"

@@ -8,12 +8,13 @@ from click.testing import CliRunner
 from bellhop.cli import main
 from bellhop.cli.check.devices import findings
 from bellhop.clock import Micros
+from bellhop.domain.device import Kind, RingsBy
 from bellhop.domain.phone import PhoneHealth
 from bellhop.store.blocking_client import run_script
 from bellhop.store.phones import note_receipt
 from bellhop.store.registry import register
 from bellhop.store.steps import run_blocking
-from tests.factories import a_device, web_settings
+from tests.factories import a_device, an_iphone, web_settings
 
 
 @pytest.fixture
@@ -58,3 +59,14 @@ async def test_the_check_counts_phones_with_demoted_rings(redis_url, ben, priori
     sentences = [finding.sentence async for finding in findings(web_settings(redis_url))]
     found = [sentence for sentence in sentences if sentence.startswith("1 phone got their last three rings")]
     assert bool(found) is said
+
+
+@pytest.mark.parametrize(
+    ("hardware_id", "said"), [("phone", "1 user has a phone that"), ("", "1 user has (ann) a phone")]
+)
+async def test_the_check_warns_of_a_voip_token_beside_alerts(redis_url, redis_client, hardware_id, said):
+    alert = {"kind": Kind.ALERT, "token": "cd" * 32, "hardware_id": "phone", "rings": RingsBy.ALERT}
+    for device in (an_iphone("ann", hardware_id=hardware_id), an_iphone("ann", **alert)):
+        run_blocking(register("default", device), redis_client)
+    (found,) = [one async for one in findings(web_settings(redis_url)) if one.subject == "alert rings"]
+    assert found.sentence.startswith(said)

@@ -6,12 +6,13 @@ from typing import Any
 import pytest
 
 from bellhop.clock import Micros
-from bellhop.domain.device import Platform
+from bellhop.domain.device import Kind, Platform, RingsBy
 from bellhop.domain.phone import PhoneHealth, PhoneRecord
 from bellhop.domain.phone_diagnosis import states_of, worst
 from bellhop.domain.phone_states import STATES, PhoneState, RingEffect
 from tests.factories import a_device, an_iphone
 
+BY_ALERT = an_iphone(kind=Kind.ALERT, hardware_id="phone", rings=RingsBy.ALERT)
 NOW = Micros(1_796_000_000_000_000)  # 29 November 2026
 TODAY_MS = NOW // 1000
 NOV_12_MS = 1_794_500_000_000
@@ -38,7 +39,7 @@ def a_record(state: PhoneState, since_ms: int = NOV_12_MS) -> PhoneRecord:
 
 @pytest.mark.parametrize("state", STATES, ids=lambda state: state.word)
 def test_a_report_shows_the_state(state):
-    (found,) = states_of(a_record(state), None, NOW)
+    (found,) = states_of(a_record(state), BY_ALERT if state.rings is RingsBy.ALERT else None, NOW)
     assert (found.word, found.effect, found.path) == (state.word, state.effect, state.path)
     assert found.sentence.endswith(".") and not re.search(r"[{}]|  | \.|\.\.", found.sentence)
     assert re.fullmatch(r"[A-Z].{10,}\.", found.next)
@@ -93,6 +94,7 @@ def test_a_phone_without_faults_is_in_no_state():
         (a_device(), "notifications_denied"),
         (an_iphone(), "no_notices"),
         (a_device(platform=Platform.IOS), "no_notices"),
+        (BY_ALERT, "alerts_denied"),
     ],
 )
 def test_the_device_tells_the_system_if_the_phone_does_not(device, word):

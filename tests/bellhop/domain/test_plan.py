@@ -5,10 +5,12 @@ from datetime import UTC, datetime
 
 import pytest
 
-from bellhop.domain.device import Device, Kind, Platform, Provider
+from bellhop.domain.device import Device, Kind, Platform, Provider, RingsBy
 from bellhop.domain.outcomes import Outcome
+from bellhop.domain.own_pushes import PushPlace, PushTemplate, PushTemplates
 from bellhop.domain.plan import Skip, plan
 from bellhop.domain.push import PushKind
+from bellhop.domain.text_template import TextTemplate
 from bellhop.domain.user import Preferences, User
 from tests.factories import a_browser, a_device, a_round
 
@@ -22,7 +24,7 @@ def device(provider: Provider, kind: Kind, number: int = 1, **more) -> Device:
 
 
 VOIP, ALERT = device(Provider.APNS, Kind.VOIP), device(Provider.APNS, Kind.ALERT, 2)
-TO_PHONES = [kind for kind in PushKind if kind is not PushKind.RING_OVER]
+TO_PHONES = [kind for kind in PushKind if kind not in {PushKind.RING_OVER, PushKind.ALERT_RING}]
 FCM, FLUTTER = device(Provider.FCM, Kind.ALERT, 3), device(Provider.FCM, Kind.VOIP, 4)
 
 
@@ -151,3 +153,43 @@ def test_only_a_ring_carries_a_receipt_and_only_with_a_secret(secret, kinds):
     asking = [push for push in pushes if push.payload.get("receipt") or push.payload.get("bellhop", {}).get("receipt")]
     assert {push.kind for push in asking} == kinds
     assert len(asking) == 2 * len(kinds)
+
+
+def test_a_phone_that_rings_by_alerts_gets_no_voip_push():
+    phone = {"hardware_id": "phone"}
+    voip, google = VOIP.model_copy(update=phone), FCM.model_copy(update=phone)
+    alert = ALERT.model_copy(update=phone | {"rings": RingsBy.ALERT})
+    devices = {"ben": [voip, google, alert, FLUTTER]}
+    planned = plan(PushKind.RING, ROUND, devices, NOW, recipients=ROUND.recipients[:1])
+    assert [push.device for push in planned.pushes] == [FLUTTER, alert]
+    assert planned.skips == [Skip("ben", Outcome.SAME_PHONE, device) for device in (voip, google)]
+    ring = planned.pushes[1]
+    assert ring.instead is None
+    for kind in (PushKind.MISSED, PushKind.RING_OVER):
+        (push,) = plan(kind, ROUND, {"ben": [voip, alert]}, NOW).pushes
+        assert (push.device, push.collapse_id) == (alert, ring.collapse_id)
+        assert push.deadline > ROUND.deadline
+    waiting = plan(PushKind.MISSED, ROUND, devices, NOW, still_rings=True, recipients=ROUND.recipients[:1])
+    assert Skip("ben", Outcome.STILL_RINGS, alert) in waiting.skips, "the notice would take the ring away"
+
+
+@pytest.mark.parametrize(
+    ("own", "sound"),
+    [
+        ({}, "default"),
+        ({PushKind.RING: {"ringtone": "ring.caf"}}, "ring.caf"),
+        ({PushKind.RING: {"ringtone": "long.caf"}, PushKind.ALERT_RING: {"sound": "short.caf"}}, "short.caf"),
+    ],
+)
+def test_an_alert_that_rings_has_the_teams_ringtone(own, sound):
+    tables = {
+        PushPlace(kind, Provider.APNS): PushTemplate(
+            {name: {"": TextTemplate(text, [])} for name, text in fields.items()}
+        )
+        for kind, fields in own.items()
+    }
+    alert = ALERT.model_copy(update={"hardware_id": "phone", "rings": RingsBy.ALERT})
+    (push,) = plan(PushKind.RING, ROUND, {"ben": [alert]}, NOW, templates=PushTemplates(tables)).pushes
+    assert push.payload["aps"]["sound"] == sound
+    assert push.payload["aps"]["interruption-level"] == "time-sensitive"
+    assert push.payload["stream"]["type"] == "call.ring"

@@ -104,7 +104,8 @@ def test_every_mistake_is_named_with_line_and_field(tmp_path):
         ("line 44, other:", "is not a table of this file: write [[pushes]]"),
         (
             "line 3, kind:",
-            "must be 'ring', 'notification', 'missed', 'live_started', 'session_started', 'second_ring' or 'ring_over'",
+            "must be 'ring', 'notification', 'missed', 'live_started', 'session_started', 'second_ring', "
+            "'ring_over' or 'alert_ring'",
         ),
         ("line 10, titel:", "is not a field of a push; did you mean title?"),
         ("line 15, title:", "uses caller.nam, which does not exist; did you mean caller.name?"),

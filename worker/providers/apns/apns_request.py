@@ -10,8 +10,8 @@ from worker.providers.http2.header_fields import encode_field
 
 
 def request_for(push: Push, topic: str) -> NotificationRequest:
-    """Address `push` to the app with bundle id `topic`. A ring is a VoIP push, everything else is an alert."""
-    ring = push.kind is PushKind.RING
+    """Address `push` to the app with bundle id `topic`. A ring to a VoIP token is a VoIP push, all else is an alert."""
+    ring = push.kind is PushKind.RING and not push.is_ringing_alert
     return NotificationRequest(
         device_token=push.device.token,
         message=dict(push.payload),

@@ -79,7 +79,7 @@ class ApnsSender:
         body = body_of(request)
         if timeout_s <= 0:
             return AttemptResult(Outcome.UNSENT, reason="no time left")
-        if len(body) > most_bytes(Provider.APNS, push.kind):
+        if len(body) > most_bytes(Provider.APNS, push.kind, alert=push.is_ringing_alert):
             return AttemptResult(Outcome.TOO_LARGE, reason=f"{len(body)} bytes")
         pool = self._pools[push.device.environment]
         token: SignedToken | None = None

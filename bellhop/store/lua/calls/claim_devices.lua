@@ -8,12 +8,14 @@
 --   1 the call   2 the round   3 the lease of the worker   4 the clock of its Stream app   5 traces of forgotten rounds
 --   6 start of the rounds' keys   7 start of the keys of all leases
 -- ARGV
---   1 kind of push   2 start of the round µs   3 session   4 callers as JSON   5 deadline µs   6 worker   7 run
+--   1 kind of push; of a repetition, with its number (alert_ring.2)   2 start of the round µs   3 session
+--   4 callers as JSON   5 deadline µs   6 worker   7 run
 --   8 length of the claim µs   9 seconds to keep a round that has no expiry   10 deadline of the round µs
 --   11 how far Redis's clock is ahead of Stream's µs, if the worker read it a moment ago, else ""
 --   12 "1" to write down for whom each device is rung: a phone may report it with its ticket
 --   13 of a second ring: for each device, the device by which its phone was rung, as JSON; else ""
---   then for each device: 14 user, 15 device key, …
+--   14 the devices, by key, whose phones show the push as an alert that rings, as JSON; "" for none
+--   then for each device: 15 user, 16 device key, …
 -- Returns the time left µs, how far Redis's clock is ahead of Stream's µs ("" if it was not read), then for each device "go", the reason why not, or "orphaned " and the claim.
 -- include: lib/standing
 -- include: lib/claim
@@ -24,8 +26,9 @@ local kind, start, session, callers, deadline =
   ARGV[1], tonumber(ARGV[2]), ARGV[3], cjson.decode(ARGV[4]), tonumber(ARGV[5])
 local worker, run, length, ttl = ARGV[6], ARGV[7], tonumber(ARGV[8]), ARGV[9]
 
-local users, fields = {}, {}
-for i = 14, #ARGV, 2 do
+local users, fields, ringing_alerts = {}, {}, {}
+for _, device in ipairs(ARGV[14] ~= '' and cjson.decode(ARGV[14]) or {}) do ringing_alerts[device] = true end
+for i = 15, #ARGV, 2 do
   users[#users + 1] = ARGV[i]
   fields[#fields + 1] = 's:' .. kind .. ':' .. ARGV[i + 1]
 end
@@ -48,11 +51,26 @@ local names = { 'facts', unpack(fields) }
 -- older version writes only `rang:`.
 local reports = {}
 for i, rung in ipairs(ARGV[13] ~= '' and cjson.decode(ARGV[13]) or {}) do
-  local device = ARGV[13 + 2 * i]
+  local device = ARGV[14 + 2 * i]
   reports[i] = { 'reports:' .. rung, 'reports:' .. device, 'rang:' .. rung, 'rang:' .. device }
   for _, name in ipairs(reports[i]) do names[#names + 1] = name end
 end
+-- The last alert that rang the phone is in `alert:<device>`: the kind in the name of its claim, and when it was claimed. The push
+-- that replaces it on the phone waits until it has ended: if Apple took the alert last, the phone would show it for good.
+local alerts = {}
+if the_round.over then
+  for i = 1, #users do
+    alerts[i] = 'alert:' .. ARGV[14 + 2 * i]
+    names[#names + 1] = alerts[i]
+  end
+end
 local claims = read_fields(round, names)
+local function alert_is_being_sent(i)
+  local alert = alerts[i] and claims[alerts[i]]
+  if not alert then return false end
+  local claim = redis.call('HGET', round, 's:' .. string.match(alert, '^[^|]*') .. ':' .. ARGV[14 + 2 * i])
+  return claim and claim ~= 'sent' and held_by_another(claim, worker, run, now, leases)
+end
 local function has_reported(i)
   for _, name in ipairs(reports[i] or {}) do
     if claims[name] then return true end
@@ -77,14 +95,19 @@ for i = 1, #users do
   if not reason and has_reported(i) then reason = 'reported' end
   if not reason and later[users[i]] then reason = 'rung_again' end
   if not reason and not has_lease then reason = 'no_lease' end
-  if not reason and held_by_another(claims[field], worker, run, now, leases) then reason = 'held' end
+  if not reason and (held_by_another(claims[field], worker, run, now, leases) or alert_is_being_sent(i)) then reason = 'held' end
   if is_orphaned(claims[field], worker, run, now, leases) then reason = 'orphaned ' .. claims[field] end
   if not reason then
     claimed[#claimed + 1] = field
     claimed[#claimed + 1] = new_claim(worker, run, now + length)
+    local device = ARGV[14 + 2 * i]
     if ARGV[12] == '1' then
-      claimed[#claimed + 1] = 'to:' .. ARGV[13 + 2 * i]
+      claimed[#claimed + 1] = 'to:' .. device
       claimed[#claimed + 1] = users[i]
+    end
+    if ringing_alerts[device] then
+      claimed[#claimed + 1] = 'alert:' .. device
+      claimed[#claimed + 1] = kind .. '|' .. string.format('%.0f', now)
     end
     claims[field] = 'sent'  -- a device may stand here twice, while its token moves from one user to another
   end

@@ -1,0 +1,51 @@
+"""Phones that ring by alerts, as Apple sees them: a rhythm, an end, and one last text."""
+
+import secrets
+from itertools import pairwise
+
+import pytest
+
+from bellhop.domain.device import Kind, Provider, RingsBy
+from bellhop.sandbox.installation import BUNDLE
+from tests.flows.conftest import Flow, Phone
+
+pytestmark = pytest.mark.asyncio(loop_scope="session")
+
+RING, MISSED, OVER = "call.ring", "call.missed", "call.ring_over"
+EARLIEST_S = 1.7
+"""The setting is 2 s. How late an alert may be is measured, not tested: docs/alert-rings.md."""
+
+
+async def that_rings_by_alerts(flow: Flow, name: str) -> Phone:
+    """An iPhone that has a VoIP token too: it must not be used."""
+    user, voip, alert = f"{name}-{flow.suffix}", secrets.token_hex(32), secrets.token_hex(32)
+    register, phone = flow.installation.register, f"{name}'s phone"
+    await register(user, Provider.APNS, Kind.VOIP, voip, hardware_id=phone)
+    await register(user, Provider.APNS, Kind.ALERT, alert, hardware_id=phone, rings=RingsBy.ALERT)
+    return Phone(user, (voip, alert))
+
+
+async def test_alerts_ring_in_a_rhythm_and_end_in_one_text(flow):
+    ben, jane = await that_rings_by_alerts(flow, "ben"), await that_rings_by_alerts(flow, "jane")
+    call = flow.call(ben, jane)
+    await flow.post(call.ring())
+    await flow.rings(ben, jane, times=2)
+    await flow.post(call.accepted(ben.user))
+    await flow.rings(jane, times=3)
+    await flow.post(call.rejected(call.caller, "cancel"))
+    await flow.outcomes(call)
+    assert flow.seen(ben)[-1] == OVER
+    assert flow.seen(jane)[-1] == MISSED
+    for phone in (ben, jane):
+        assert set(flow.seen(phone)[:-1]) == {RING}
+        pushes = [push for push in flow.installation.apple.received if push.token in phone.tokens]
+        *alerts, last = pushes
+        assert {push.token for push in pushes} == {phone.tokens[1]}
+        assert {push.headers["apns-push-type"] for push in pushes} == {"alert"}
+        assert {push.headers["apns-topic"] for push in pushes} == {BUNDLE}
+        assert len({push.headers["apns-collapse-id"] for push in pushes}) == 1
+        assert len({push.headers["apns-id"] for push in pushes}) == len(pushes)
+        assert len({push.headers["apns-expiration"] for push in alerts}) == 1
+        assert {push.payload["aps"]["interruption-level"] for push in alerts} == {"time-sensitive"}
+        assert all(later.at - earlier.at > EARLIEST_S for earlier, later in pairwise(alerts))
+        assert ("sound" in last.payload["aps"]) is (phone is jane)

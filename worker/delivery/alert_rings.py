@@ -1,0 +1,140 @@
+"""Repeats the alerts that ring iPhones which may not use CallKit, until their ring is over (docs/alert-rings.md).
+
+When the last alert was claimed, and which one it was, is in the round (claim_devices.lua). So a worker that takes the
+job over goes on where the last one ended, and two runs of the job never send the same alert twice.
+"""
+
+import asyncio
+import time
+import uuid
+from dataclasses import replace
+from functools import partial
+from typing import NamedTuple
+
+from bellhop.clock import MICROS_PER_SECOND, Micros, Seconds
+from bellhop.domain.outcomes import Outcome
+from bellhop.domain.push import Push, PushKind, named_uuid
+from bellhop.queue.job_payloads import QueuedRound
+from bellhop.store.call_scripts import LAST_ALERT
+from bellhop.store.keys import round_key
+from bellhop.store.retry import until_redis_answers
+from worker.delivery.attempt import SENT, Delivered
+from worker.delivery.fan_out import DeliveryTools, FanOut, is_news
+
+GOES_ON = SENT | {Outcome.GAVE_UP}
+"""After one of these outcomes of an alert, the next one is due some seconds later. After others, the ring is over, or
+the token is of no use."""
+ASKED_BEFORE_S = 1.0
+"""How long before an alert Stream is asked whether the call still rings: a webhook may have been lost."""
+
+
+class NextAlert(NamedTuple):
+    """The next alert to a phone."""
+
+    number: int
+    """The first repetition is 1."""
+    due: Micros
+    """By Redis's clock."""
+
+
+class AlertRepetition(FanOut):
+    """One repetition of the alert to one phone. It has a claim of its own in the round."""
+
+    def __init__(self, tools: DeliveryTools, round_: QueuedRound, number: int) -> None:
+        super().__init__(tools, PushKind.ALERT_RING, round_, claim=f"{PushKind.ALERT_RING}.{number}")
+
+    async def send(self, push: Push) -> Outcome:
+        """Send the alert, if the fence allows it, and record it."""
+        try:
+            results = await self._push(push)
+        finally:
+            await asyncio.shield(self._records.flush())
+        self._log([], results)
+        return results[0].outcome
+
+    def _record(self, result: Delivered) -> None:
+        if is_news(result):
+            super()._record(result)
+
+
+class AlertRings:
+    """The phones of one ring that ring by alerts, as one run of its job knows them."""
+
+    def __init__(self, tools: DeliveryTools, round_: QueuedRound) -> None:
+        self._tools, self._round = tools, round_
+        self._tasks: set[asyncio.Task[None]] = set()
+        self._stream_state = tools.stream_state
+        if self._stream_state is not None:
+            self._late_at_s = self._stream_state.late_at_s(round_, Seconds(time.monotonic()))
+
+    def note_rung(self, push: Push) -> None:
+        """Note that Apple has the first alert. A test ring is not repeated: it shows whether the alert arrives."""
+        if not self._round.test:
+            self._tasks.add(asyncio.create_task(self._repeat(push)))
+
+    @property
+    def waits(self) -> bool:
+        """Whether more alerts may be due."""
+        return any(not task.done() for task in self._tasks)
+
+    async def finish(self) -> None:
+        """Wait until no more alerts are due."""
+        await asyncio.gather(*self._tasks)
+
+    async def cancel(self) -> None:
+        """Stop waiting, and stop the alerts that are being sent."""
+        for task in self._tasks:
+            task.cancel()
+        await asyncio.gather(*self._tasks, return_exceptions=True)
+
+    async def _repeat(self, first: Push) -> None:
+        """Send alerts to one phone until its ring is over."""
+        tools, round_, number = self._tools, self._round, 0
+        while True:
+            number, due = await self._next(first.device.key, number)
+            if due >= round_.deadline + (tools.clock.ahead_of_stream_us(round_.tenant) or 0):
+                return
+            await self._wait_until(due)
+            push = as_repetition(first, number, tools.clock.now())
+            if await AlertRepetition(tools, round_, number).send(push) not in GOES_ON:
+                return
+
+    async def _next(self, device: str, last: int) -> NextAlert:
+        """Return the next alert. `last`: the number of the last one that this run knows."""
+        round_, every_us = self._round, self._tools.alert_ring_every_us
+        key = round_key(round_.tenant, round_.cid, round_.started_at)
+        stored = await until_redis_answers(partial(self._tools.store.call, "HGET", key, LAST_ALERT + device))
+        if stored is None:  # Redis has lost it
+            return NextAlert(last + 1, Micros(self._tools.clock.now() + every_us))
+        claim, _, at = stored.decode().partition("|")
+        number = int(claim.partition(".")[2] or 0)
+        return NextAlert(max(number, last) + 1, Micros(int(at) + every_us))
+
+    async def _wait_until(self, due: Micros) -> None:
+        """Wait, and ask Stream in the meantime whether the call still rings."""
+        await asyncio.sleep(self._s_until(due) - ASKED_BEFORE_S)
+        if self._stream_state is None:
+            await asyncio.sleep(self._s_until(due))
+            return
+        end_wait = self._stream_state.before_attempt(self._round, self._s_until(due), self._late_at_s)
+        try:
+            await asyncio.sleep(self._s_until(due))
+        finally:
+            end_wait()
+
+    def _s_until(self, at: Micros) -> Seconds:
+        return Seconds(max(0, at - self._tools.clock.now()) / MICROS_PER_SECOND)
+
+
+def as_repetition(first: Push, number: int, now: Micros) -> Push:
+    """Return a repetition of an alert. It has an id of its own, the same if another worker sends it."""
+    payload = {**first.payload, "bellhop": {**first.payload["bellhop"], "sent_at": now // 1000}}
+    return replace(
+        first,
+        id=named_uuid(uuid.NAMESPACE_OID, f"{first.id}|{number}"),
+        kind=PushKind.ALERT_RING,
+        payload=payload,
+        instead=None,
+        left_out=(),
+        ends_s=None,
+    )
