@@ -20,6 +20,7 @@ const settings = new URL(self.location.href).searchParams;
 const REPORT_MS = 3_000;
 const MOMENT_MS = 1_000;
 const PAGES = { type: "window", includeUncontrolled: true };
+const acted = new Set(); // the calls whose ring the user clicked on
 let lastTurn = Promise.resolve();
 
 self.addEventListener("install", () => self.skipWaiting());
@@ -28,13 +29,15 @@ self.addEventListener("push", (event) => event.waitUntil(show(read(event.data)))
 
 self.addEventListener("notificationclick", (event) => {
   const { action, notification } = event;
+  acted.add(notification.tag);
   notification.close();
   event.waitUntil(action === "decline" ? decline(notification.data) : open(notification.data, action || "open"));
 });
 
 self.addEventListener("notificationclose", (event) => {
   const push = event.notification.data;
-  if (rings(push)) event.waitUntil(report(push, "dismissed"));
+  // Not waited for: when this event ends, Chromium forgets what is shown with the same tag, a later push too.
+  if (rings(push)) dismissed(push);
 });
 
 /** A push that cannot be read is shown too. */
@@ -55,6 +58,7 @@ async function show(push) {
   if (over && (await isOpen())) return closeAll(push);
   const ringing = rings(push);
   const late = push.type === "call.ring" && !ringing;
+  if (ringing) acted.delete(push.call_cid);
   const wasShown = await inTurn(async () => {
     const before = await self.registration.getNotifications({ tag: push.call_cid });
     await self.registration.showNotification(late ? push.missed_title : push.title, {
@@ -71,7 +75,8 @@ async function show(push) {
   });
   // Neither is waited for, see above.
   if (ringing) closeAtTheEnd(push);
-  if (over && !wasShown) setTimeout(() => closeAll(push), MOMENT_MS); // the user has answered or declined here
+  // If the user has answered or declined here, the line goes away again.
+  if (over && (!wasShown || acted.has(push.call_cid))) setTimeout(() => closeAll(push), MOMENT_MS);
   if (ringing) await report(push, "rang");
   if (late) await report(push, "not_shown", "already_over");
 }
@@ -110,6 +115,13 @@ function inTurn(use) {
 
 async function decline(push) {
   if (!(await report(push, "declined"))) await open(push, "decline");
+}
+
+/** The event of a closed notification comes too if the user clicked on it, or if another one replaced it. */
+async function dismissed(push) {
+  await new Promise((done) => setTimeout(done, MOMENT_MS));
+  const shown = await inTurn(() => self.registration.getNotifications({ tag: push.call_cid }));
+  if (!acted.has(push.call_cid) && shown.length === 0) await report(push, "dismissed");
 }
 
 /** Tell Bellhop what happened to a ring. The ticket in the push is the only key. Returns whether Bellhop took it. */
