@@ -73,7 +73,7 @@ class Installation:
         self.folder, self.settings, self.workers, self.on_arrival = folder, dict(settings or {}), workers, on_arrival
         self.arrivals: list[Arrival] = []
         self.redis = RedisServer(folder)
-        authority = Authority(folder)
+        self.authority = authority = Authority(folder)
         self.apple = AppleStandIn(authority, on_push=self._from_apple)
         self.google = GoogleStandIn(folder, PROJECT, authority=authority, on_push=self._from_google)
         self.push_service = PushServiceStandIn(authority, on_push=self._from_push_service) if web_push else None
@@ -122,17 +122,18 @@ class Installation:
 
     def _from_apple(self, push: apple_server.AppleRequest) -> None:
         if stream := push.payload.get("stream"):  # `bellhop check` sends a push without it
-            self._arrived(Arrival(Provider.APNS, push.token, stream["type"], stream["call_cid"], push.at, push.payload))
+            self.arrive(Arrival(Provider.APNS, push.token, stream["type"], stream["call_cid"], push.at, push.payload))
 
     def _from_google(self, push: google_server.GoogleRequest) -> None:
         data = push.message["data"]
-        self._arrived(Arrival(Provider.FCM, push.token, data["type"], data["call_cid"], push.received_at, data))
+        self.arrive(Arrival(Provider.FCM, push.token, data["type"], data["call_cid"], push.received_at, data))
 
     def _from_push_service(self, push: WebPushRequest) -> None:
         data = push.data
-        self._arrived(Arrival(Provider.WEB_PUSH, push.endpoint, data["type"], data["call_cid"], push.received_at, data))
+        self.arrive(Arrival(Provider.WEB_PUSH, push.endpoint, data["type"], data["call_cid"], push.received_at, data))
 
-    def _arrived(self, arrival: Arrival) -> None:
+    def arrive(self, arrival: Arrival) -> None:
+        """Keep a push that has arrived."""
         self.arrivals.append(arrival)
         if self.on_arrival is not None:
             self.on_arrival(arrival)

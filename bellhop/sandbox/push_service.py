@@ -5,7 +5,7 @@ import json
 import os
 import time
 from collections import Counter, defaultdict
-from collections.abc import Callable, Mapping
+from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -39,6 +39,19 @@ class Browser:
         return {"endpoint": self.endpoint, "expirationTime": None, "keys": keys}
 
 
+Deliver = Callable[[bytes, int], Awaitable[None]]
+"""Hands a message on to a browser, with the seconds for which it may wait there."""
+
+
+@dataclass(frozen=True, slots=True)
+class RealBrowser:
+    """A subscription of a browser that runs, and reads its messages itself."""
+
+    endpoint: str
+    subscribed_with: str
+    deliver: Deliver
+
+
 @dataclass(frozen=True, slots=True)
 class WebPushRequest:
     """One message that was accepted, decrypted."""
@@ -66,7 +79,8 @@ class PushServiceStandIn(HttpStandIn):
         self.ca_file = authority.ca_file
         self.on_push = on_push
         """Called for every accepted message."""
-        self._browsers: dict[str, Browser] = {}
+        self.browsers: dict[str, Browser | RealBrowser] = {}
+        """All subscriptions, by their endpoints."""
         self._numbers = itertools.count(1)
         self._scripts: defaultdict[str, list[GoogleReply]] = defaultdict(list)
 
@@ -75,16 +89,27 @@ class PushServiceStandIn(HttpStandIn):
         """The host of all endpoints (BELLHOP_WEB_PUSH_HOSTS)."""
         return f"localhost:{self.port}"
 
+    @property
+    def endpoints(self) -> str:
+        """What all endpoints begin with."""
+        return f"https://{self.host}/push/"
+
     def subscribe(self, public_key: str) -> Browser:
         """Make a browser that subscribes with a public key."""
-        endpoint = f"https://{self.host}/push/{next(self._numbers)}"
+        endpoint = f"{self.endpoints}{next(self._numbers)}"
         browser = Browser(endpoint, ec.generate_private_key(CURVE), os.urandom(16), public_key)
-        self._browsers[endpoint] = browser
+        self.browsers[endpoint] = browser
         return browser
 
-    def unsubscribe(self, browser: Browser) -> None:
+    def connect(self, name: str, public_key: str, deliver: Deliver) -> RealBrowser:
+        """Accept messages for a browser that runs, and hand them on by `deliver`. `name` ends its endpoint."""
+        browser = RealBrowser(f"{self.endpoints}{name}", public_key, deliver)
+        self.browsers[browser.endpoint] = browser
+        return browser
+
+    def unsubscribe(self, browser: Browser | RealBrowser) -> None:
         """End a subscription: from now on, its endpoint answers 410."""
-        del self._browsers[browser.endpoint]
+        del self.browsers[browser.endpoint]
 
     def script(self, browser: Browser, *replies: GoogleReply) -> None:
         """Set the answers to the next requests for a browser. Later ones get the usual."""
@@ -111,11 +136,13 @@ class PushServiceStandIn(HttpStandIn):
         if refusal := self._accept(endpoint, request.headers, body):
             self.refused.append(refusal)
             return web.Response(status=refusal.status, text=refusal.text)
+        if isinstance(browser := self.browsers.get(endpoint), RealBrowser):
+            await browser.deliver(body, int(request.headers["TTL"]))
         return web.Response(status=201, headers={"Location": f"{endpoint}/message/{len(self.received)}"})
 
     def _accept(self, endpoint: str, headers: Mapping[str, str], body: bytes) -> PushRefusal | None:
-        """Keep a message that is as it must be; else return what is wrong with it."""
-        browser = self._browsers.get(endpoint)
+        """Keep a message that is as it must be, if it can be read here; else return what is wrong with it."""
+        browser = self.browsers.get(endpoint)
         if browser is None:
             return PushRefusal(410, "push subscription has unsubscribed or expired.")
         sender = headers.get("Authorization", "")
@@ -123,6 +150,8 @@ class PushServiceStandIn(HttpStandIn):
             sender, f"https://{self.host}", browser.subscribed_with
         ):
             return refusal
+        if isinstance(browser, RealBrowser):
+            return None
         try:
             data = json.loads(decrypt(body, browser.key, browser.auth))
         except ValueError as error:
