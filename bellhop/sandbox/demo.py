@@ -16,7 +16,9 @@ from bellhop.clock import Seconds, seconds
 from bellhop.domain.device import Provider
 from bellhop.domain.outcomes import Tone
 from bellhop.explain.explanation import explain
+from bellhop.sandbox import closed_tab
 from bellhop.sandbox.apple_script import AppleReply
+from bellhop.sandbox.closed_tab import ClosedTab
 from bellhop.sandbox.demo_phones import DemoPhones
 from bellhop.sandbox.demo_script import HEARD_AS, OLD_PHONE, PHONES, Step, first_name, script
 from bellhop.sandbox.demo_view import RANG, DemoView, Happening
@@ -24,7 +26,7 @@ from bellhop.sandbox.installation import API_KEY, SECRET, Arrival, Installation
 from bellhop.sandbox.redis_server import NoRedisError
 from bellhop.sandbox.stream_webhooks import Event
 from bellhop.store.keys import trail_key
-from bellhop.trail import Milestone, WebhookReceived, read_trail
+from bellhop.trail import Milestone, PhoneRang, WebhookReceived, read_trail
 
 ARRIVAL_TIMEOUT_S = 10.0
 """How long the demo waits for the pushes of one step."""
@@ -47,7 +49,13 @@ BELLHOP = Path(sys.executable).with_name("bellhop")
 """The command, as it is called in another terminal."""
 
 NAME_OF = {phone.token: name for name, phone in PHONES.items()}
-SHOWN_AS = {"call.ring": "rings", "call.notification": "shows an invitation", "call.missed": "shows a missed call"}
+SHOWN_AS = {
+    "call.ring": "rings",
+    "call.ring_over": "stops ringing",
+    "call.notification": "shows an invitation",
+    "call.missed": "shows a missed call",
+}
+SENT_BY = {Provider.APNS: "by Apple", Provider.FCM: "by Google", Provider.WEB_PUSH: "by Web Push"}
 ASKED = "is asked to reject"
 """What Stream does when a phone declined by its ticket."""
 POLL_S = 0.005
@@ -101,9 +109,11 @@ class Demo:
     async def _run(self) -> None:
         with tempfile.TemporaryDirectory(prefix="bellhop-demo-") as folder:
             click.echo("Starting Redis, the web process, a worker, and stand-ins for Apple, Google and a mail server …")
-            async with Installation(Path(folder), SETTINGS, on_arrival=self.arrivals.put_nowait) as here:
+            installation = Installation(Path(folder), SETTINGS, on_arrival=self.arrivals.put_nowait, web_push=True)
+            async with ClosedTab(installation) as leo, installation as here:
                 phones = DemoPhones(here.url, here.http)
-                self._begin(self._show_pushes(here, phones))
+                click.echo(await leo.register())
+                self._begin(self._show_pushes(here, phones, leo))
                 self._begin(self._show_requests_to_stream(here))
                 for phone in (*PHONES.values(), OLD_PHONE):
                     await here.register(*phone)
@@ -115,7 +125,7 @@ class Demo:
                     self.view.compare()
                     await self._explain(here)
                 if not self.once and not self.stop.is_set():
-                    self._invite(here)
+                    self._invite(here, leo)
                     await self.stop.wait()
                 for task in self.tasks:
                     task.cancel()
@@ -167,16 +177,20 @@ class Demo:
     def _expect(self, *happenings: tuple[str, str]) -> None:
         self.view.expected.update(Happening(who, what, self.cid) for who, what in happenings)
 
-    async def _show_pushes(self, here: Installation, phones: DemoPhones) -> None:
+    async def _show_pushes(self, here: Installation, phones: DemoPhones, leo: ClosedTab) -> None:
         """Show each push when it arrives. The phone that rings reports it."""
         while True:
             arrival = await self.arrivals.get()
             phone = NAME_OF.get(arrival.token, "another phone")
-            provider = "Apple" if arrival.provider is Provider.APNS else "Google"
+            if arrival.provider is Provider.WEB_PUSH:
+                phone = closed_tab.NAME
+                await leo.site.show(arrival.payload)
             if arrival.cid not in self.script_calls:
                 await self._learn(here, arrival)
-            self._show(phone, SHOWN_AS[arrival.type], arrival.cid, f"by {provider}", arrival.at)
-            if arrival.type == "call.ring":
+            self._show(phone, SHOWN_AS[arrival.type], arrival.cid, SENT_BY[arrival.provider], arrival.at)
+            if arrival.type == "call.ring" and phone == closed_tab.NAME and leo.program is not None:
+                self._begin(self._wait_for_report(here, leo, arrival))
+            elif arrival.type == "call.ring":
                 self._begin(self._report(phones, phone, arrival))
 
     async def _learn(self, here: Installation, arrival: Arrival) -> None:
@@ -190,6 +204,15 @@ class Demo:
         await phones.wake(arrival)
         self._show(phone, RANG, arrival.cid, "to Bellhop")
         self._check(await phones.rang(arrival), 204)
+
+    async def _wait_for_report(self, here: Installation, leo: ClosedTab, arrival: Arrival) -> None:
+        """Show that a real browser has reported its ring by itself."""
+        while True:
+            trail = await _trail(here, arrival.cid)
+            if any(isinstance(milestone, PhoneRang) and milestone.device == leo.device_key for milestone in trail):
+                self._show(closed_tab.NAME, RANG, arrival.cid, "to Bellhop")
+                return
+            await asyncio.sleep(POLL_S)
 
     async def _show_requests_to_stream(self, here: Installation) -> None:
         """Show what Bellhop asks of Stream: to tell Sara's app something, and to reject a call for a user."""
@@ -222,20 +245,22 @@ class Demo:
                 if not self.once:
                     click.echo(f"To read what happened, run this in another terminal:\n\n  {command}")
 
-    def _invite(self, here: Installation) -> None:
+    def _invite(self, here: Installation, leo: ClosedTab) -> None:
         click.echo(f"""
-Everything keeps running until you press Ctrl-C. To ring Ben's iPhone yourself, run this in another terminal:
+Everything keeps running until you press Ctrl-C. To ring Ben and Leo yourself, run this in another terminal:
 
   BODY='{{"type":"call.ring","created_at":"'$(date -u +%FT%TZ)'","call_cid":"default:mine",\
-"session_id":"'$(date +%s)'","user":{{"id":"you","name":"You"}},"members":[{{"user_id":"ben-osei"}}]}}'
+"session_id":"'$(date +%s)'","user":{{"id":"you","name":"You"}},\
+"members":[{{"user_id":"ben-osei"}},{{"user_id":"leo-marin"}}]}}'
   curl {here.url}/webhooks/stream -d "$BODY" -H 'X-API-KEY: {API_KEY}' \\
     -H "X-SIGNATURE: $(printf %s "$BODY" | openssl dgst -sha256 -hmac {SECRET} | sed 's/.*= //')"
 
-Nobody answers this call, so 90 seconds later the phone shows a missed call. Before anybody calls, this says what is
+Nobody answers this call, so 90 seconds later both show a missed call. Before anybody calls, this says what is
 wrong with Jane's Pixel:
 
   BELLHOP_REDIS_URL={here.redis.url} {BELLHOP} reachability jane-morel
 
+  Leo       {leo.site.url}
   console   {here.url}/console
   password  {CONSOLE_PASSWORD}
   health    {here.url}/readyz

@@ -14,6 +14,7 @@ HEALTH = {
         **{"os": "android", "os_version": "16", "manufacturer": "Google", "notifications": "allowed"},
         **{"channel_importance": "high", "full_screen_intent": False, "fcm_priority": "high"},
     },
+    Provider.WEB_PUSH: {"os": "browser", "notifications": "allowed"},
 }
 """The settings that the phones report, by provider."""
 WAKES_S = 0.1

@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from typing import NamedTuple
 
 from bellhop.domain.device import Kind, Provider
+from bellhop.sandbox import closed_tab
 from bellhop.sandbox.stream_webhooks import Event, SampleCall
 
 
@@ -27,15 +28,15 @@ PHONES = {
 }
 OLD_PHONE = Phone("ben-osei", Provider.APNS, Kind.VOIP, "e5" * 32, "Ben's old iPhone")
 """Its app was deleted: Apple answers that its token is dead."""
-RINGING = ("Ben's iPhone, VoIP", "Jane's Pixel", "Jane's iPad, VoIP")
+RINGING = ("Ben's iPhone, VoIP", "Jane's Pixel", "Jane's iPad, VoIP", closed_tab.NAME)
 """The tokens that a ring goes to: an iPhone has one token for calls and another one for notices."""
-NOTIFIED = ("Ben's iPhone", "Jane's Pixel", "Jane's iPad")
+NOTIFIED = ("Ben's iPhone", "Jane's Pixel", "Jane's iPad", closed_tab.NAME)
 """The tokens that a notice goes to."""
 
 
 HEARD_AS = {
     "bellhop.ring.reached": "hears: {} has the push",
-    "bellhop.ring.ringing": "hears: {}'s phone rings",
+    "bellhop.ring.ringing": "hears: it rings for {}",
     "bellhop.ring.unreachable": "hears: {} unreachable",
 }
 """What Sara's app hears of a callee, by Stream's custom event."""
@@ -63,7 +64,7 @@ class Step:
         """Return what Sara's app must hear."""
         if self.type != "call.ring":
             return set()
-        ringing = {HEARD_AS["bellhop.ring.ringing"].format(first_name(PHONES[phone].user_id)) for phone in self.phones}
+        ringing = {HEARD_AS["bellhop.ring.ringing"].format(owner(phone)) for phone in self.phones}
         unreachable = {HEARD_AS["bellhop.ring.unreachable"].format(self.unreachable)} if self.unreachable else set()
         return ringing | unreachable
 
@@ -73,19 +74,32 @@ def first_name(user_id: str) -> str:
     return user_id.partition("-")[0].title()
 
 
+def owner(phone: str) -> str:
+    """Return the first name of a phone's user."""
+    return phone.partition("'")[0]
+
+
 def script() -> list[Step]:
     """Return the steps of two calls: nobody answers the first; in the second Jane declines and Sara hangs up."""
-    everybody = ("ben-osei", "jane-morel", "ann-okoro")
-    first, second = SampleCall(name="Design review", ring_ms=5_000, members=everybody), SampleCall(name="")
+    three = ("ben-osei", "jane-morel", closed_tab.USER_ID)
+    first = SampleCall(name="Design review", ring_ms=5_000, members=(*three, "ann-okoro"))
+    second = SampleCall(name="", members=three)
     return [
-        Step("Sara calls Ben, Jane, and Ann, who has no phone", first.ring, RINGING, "call.ring", "Ann", call=first),
         Step(
-            "nobody answered. (Android's push waits for the ring's end.)",
+            "Sara calls Ben, Jane, Leo, who has closed the tab, and Ann, who has no phone",
+            first.ring,
+            RINGING,
+            "call.ring",
+            "Ann",
+            call=first,
+        ),
+        Step(
+            "nobody answered. (What ends a ring waits: at Android and in browsers.)",
             first.missed,
             NOTIFIED,
             "call.missed",
         ),
-        Step("Sara invites both to another call", second.notification, NOTIFIED, "call.notification", call=second),
+        Step("Sara invites all three to another call", second.notification, NOTIFIED, "call.notification", call=second),
         Step("Sara calls them there", second.ring, RINGING, "call.ring"),
         Step("her iPad sends its ticket, without any login", declines="Jane's iPad, VoIP"),
         Step(
@@ -95,7 +109,7 @@ def script() -> list[Step]:
         Step(
             "Sara hangs up. (Bellhop waits 1.5 s for call.missed.)",
             lambda: second.rejected("sara-lind", "cancel"),
-            ("Ben's iPhone",),
+            ("Ben's iPhone", closed_tab.NAME),
             "call.missed",
         ),
     ]
