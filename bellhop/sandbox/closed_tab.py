@@ -14,6 +14,7 @@ from bellhop.sandbox.browser_site import CLIENT, BrowserSite
 from bellhop.sandbox.headless_browser import CHROMIUM, FIREFOX, HeadlessBrowser, find
 from bellhop.sandbox.installation import SECRET, WEB_APP, Arrival, Installation
 from bellhop.store.registry import register
+from bellhop.store.steps import run_steps
 
 USER_ID, NAME = "leo-marin", "Leo's browser"
 START_TIMEOUT_S = 60
@@ -89,7 +90,7 @@ class ClosedTab:
             name=NAME,
             **browser.subscription["keys"],
         )
-        await self.here.store.script(*register("default", device))
+        await run_steps(register("default", device), self.here.store)
 
     def _decrypted(self, push: dict[str, str]) -> None:
         """The real browser says what it decrypted."""

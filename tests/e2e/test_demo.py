@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from bellhop.sandbox import demo, demo_script
+from bellhop.sandbox import closed_tab, demo, demo_script
 from bellhop.sandbox.stream_webhooks import SampleCall
 
 COMMAND = [sys.executable, "-m", "bellhop", "demo"]
@@ -48,6 +48,7 @@ def test_two_demos_side_by_side_both_succeed():
         assert len(re.findall(r"Sara's app +hears: it rings for (?:Ben|Jane|Leo) +by Stream", output)) == 6
         assert re.search(r"Stream +is asked to reject +by Bellhop +\d+\.\d ms after the decline", output)
         assert len(re.findall(r"by (?:Apple|Google|Web Push) +\d+\.\d ms after the webhook", output)) == expected
+        assert re.search(r"^Leo's browser is a real one: \w+|^Leo's browser is a stand-in", output, re.MULTILINE)
         assert "One phone did not ring: Ben's old iPhone was not rung: Apple " in output
         assert nothing_runs_on(process)
 
@@ -107,13 +108,16 @@ def test_ctrl_c_ends_a_running_demo_and_all_its_processes():
     assert nothing_runs_on(process)
 
 
-def test_a_demo_in_which_a_push_is_lost_fails(capfd):
-    """Expect a push that is never sent."""
+def test_a_demo_in_which_a_push_is_lost_fails(capfd, monkeypatch):
+    """Expect a push that is never sent. There is no browser on PATH."""
+    monkeypatch.setattr(closed_tab, "find", lambda *_: None)
     call = SampleCall(members=("ben-osei", "jane-morel", "leo-marin"))
     ring = demo_script.Step("Sara calls", call.ring, demo_script.RINGING, "call.ring")
     lost = demo_script.Step("Jane declines", lambda: call.rejected("jane-morel"), ("Jane's Pixel",), "call.missed")
     assert demo.play(once=True, steps=[ring, lost], arrival_timeout_s=2.0) == 1
-    assert capfd.readouterr().err == "Never happened: Jane's Pixel shows a missed call\n"
+    shown = capfd.readouterr()
+    assert shown.err == "Never happened: Jane's Pixel shows a missed call\n"
+    assert "Leo's browser is a stand-in, since no Chromium and no Firefox is on PATH." in shown.out
 
 
 def test_without_a_redis_binary_it_says_what_to_install(monkeypatch, capsys):
