@@ -1,7 +1,7 @@
 """The scripts of missed-call e-mails (lua/email/): the order of keys and arguments, and how to read the answers.
 
-Every function returns a Command to run. An e-mail is one key (`bellhop:letter:<id>`): a hash with its state (`open`,
-`sending`, `waiting`, `done`), its claim and its calls.
+The functions return Commands or Steps to run: an e-mail has a home, and each call in it another. An e-mail is one key
+(`bellhop:letter:<id>`): a hash with its state (`open`, `sending`, `waiting`, `done`), its claim and its calls.
 """
 
 import json
@@ -13,21 +13,22 @@ from bellhop import trail
 from bellhop.clock import Micros, Seconds, iso
 from bellhop.domain.call import CALL_TTL_S
 from bellhop.domain.round import Recipient, Round
+from bellhop.store.call_scripts import record_attempt
 from bellhop.store.job_keys import add_job
 from bellhop.store.keys import (
-    CALL_PREFIX,
-    ROUND_PREFIX,
-    RUNG_PREFIX,
     call_key,
     email_key,
+    email_of_call_key,
     lease_key,
     open_email_key,
     round_key,
     round_prefix,
     rung_key,
+    start_of,
     trail_key,
 )
 from bellhop.store.scripts import Argument, Command
+from bellhop.store.steps import Steps
 
 HOUR_S = 3600
 EMAIL_TTL_S = 3 * 24 * 3600
@@ -47,20 +48,45 @@ class NewEmail:
 
 def add_missed_call(
     round_: Round, recipient: Recipient, email: NewEmail, *, whole_calls: int, now: Micros, line: str
-) -> Command:
+) -> Steps[str]:
     """Put a missed call into the open e-mail for this user and caller, or into a new one.
 
-    Only the latest `whole_calls` calls are kept whole; the earlier ones are only counted. The script returns "waiting",
-    "already", or why no e-mail is due.
+    Only the latest `whole_calls` calls are kept whole; the earlier ones are only counted. `line`: for the trail.
+    Returns "waiting", "already", or why no e-mail is due.
+
+    The call is asked first, and marked last. If a worker dies in between, its job runs again; the e-mail knows the
+    call.
     """
+    (answer,) = yield [_check(round_, recipient)]
+    if answer != b"due":
+        return str(answer.decode())
+    (added,) = yield [_add(round_, recipient, email, whole_calls, now)]
+    yield [_record_added(round_, recipient, line, before=added == b"already")]
+    return "waiting" if added == b"added" else "already"
+
+
+def _check(round_: Round, recipient: Recipient) -> Command:
     tenant, cid, started_at = round_.tenant, round_.cid, round_.started_at
-    open_email = open_email_key(json.dumps([tenant, recipient.id, round_.caller_id]))
-    keys = [call_key(tenant, cid), round_key(tenant, cid, started_at), trail_key(tenant, cid), open_email]
-    keys.append(rung_key(tenant, cid))
-    args: list[Argument] = [recipient.id, started_at, round_.session_id, json.dumps(round_.callers)]
-    args += [round_prefix(tenant, cid), CALL_TTL_S, email.id, email_key(""), round_.model_dump_json()]
-    args += [email.window_s, iso(now), json.dumps(add_job(keys, email.job)), EMAIL_TTL_S, whole_calls]
-    return Command("email/add_missed_call", keys, [*args, trail.LENGTH, trail.DAY_S, line])
+    keys = [call_key(tenant, cid), round_key(tenant, cid, started_at), rung_key(tenant, cid), round_prefix(tenant, cid)]
+    args: list[Argument] = [recipient.id, started_at, round_.session_id, json.dumps(round_.callers), round_.deadline]
+    return Command("email/check_missed_call", keys, args)
+
+
+def _add(round_: Round, recipient: Recipient, email: NewEmail, whole_calls: int, now: Micros) -> Command:
+    pair = json.dumps([round_.tenant, recipient.id, round_.caller_id])
+    call = json.dumps([round_.tenant, round_.cid, round_.started_at, recipient.id])
+    keys = [open_email_key(pair), email_of_call_key(call), email_key("")]
+    args: list[Argument] = [email.id, round_.model_dump_json(), email.window_s, iso(now)]
+    return Command(
+        "email/add_missed_call", keys, [*args, json.dumps(add_job(keys, email.job)), EMAIL_TTL_S, whole_calls]
+    )
+
+
+def _record_added(round_: Round, recipient: Recipient, line: str, *, before: bool) -> Command:
+    """`before`: the call was in the e-mail already; perhaps a worker died before it recorded this."""
+    keys = [round_key(round_.tenant, round_.cid, round_.started_at), trail_key(round_.tenant, round_.cid)]
+    args: list[Argument] = [recipient.id, "1" if before else "", CALL_TTL_S, trail.LENGTH, trail.DAY_S, line]
+    return Command("email/record_missed_call", keys, args)
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,25 +107,27 @@ class ClaimedEmail:
 
 def claim_email(
     email_id: str, job_of_next_try: Mapping[str, str], *, worker: str, run: str, claim_s: Seconds, now: Micros
-) -> Command:
-    """Claim an e-mail for one attempt.
+) -> Steps[ClaimedEmail | None]:
+    """Claim an e-mail for one attempt, then read where its user stands in each call. None: it may not be sent now.
 
-    If another run holds it, or the worker has no lease, the script queues a job that tries again.
+    If another run holds it, or the worker has no lease, a job that tries again is queued.
     """
-    keys = [email_key(email_id), lease_key(worker), lease_key("")]
+    keys = [email_key(email_id), lease_key(worker), lease_key(""), start_of(open_email_key(""))]
     args: list[Argument] = [email_id, worker, run, claim_s, iso(now), json.dumps(add_job(keys, job_of_next_try))]
-    return Command("email/claim_email", keys, [*args, CALL_PREFIX, ROUND_PREFIX, RUNG_PREFIX])
-
-
-def claimed_email(answer: list[Any]) -> ClaimedEmail | None:
-    """Read what the script of `claim_email` returns; None if the e-mail may not be sent now."""
-    word, *rest = answer
+    ((word, *claimed),) = yield [Command("email/claim_email", keys, args)]
     if word != b"go":
         return None
-    attempts, unknown, age_s, count, *calls = rest
-    pairs = zip(calls[::2], calls[1::2], strict=True)
-    calls_now = [(call, standing.decode()) for call, standing in pairs]
-    return ClaimedEmail(attempts, unknown, age_s, count, calls_now)
+    attempts, unknown, age_s, count, *calls = claimed
+    standings = yield [_read_standing(json.loads(call)) for call in calls]
+    pairs = [(call, standing.decode()) for call, standing in zip(calls, standings, strict=True)]
+    return ClaimedEmail(attempts, unknown, age_s, count, pairs)
+
+
+def _read_standing(call: Mapping[str, Any]) -> Command:
+    tenant, cid, user_id = call["tenant"], call["cid"], call["recipients"][0]["id"]
+    keys = [call_key(tenant, cid), rung_key(tenant, cid), round_prefix(tenant, cid)]
+    args = [user_id, call["started_at"], call["session_id"], json.dumps(call["callers"]), call["deadline"]]
+    return Command("email/read_standing", keys, args)
 
 
 @dataclass(frozen=True, slots=True)
@@ -119,11 +147,15 @@ def record_email_attempt(
     next_try: NextTry | None,
     unknown: bool,
     now: Micros,
-) -> Command:
-    """End this run's claim, for good or until `next_try`, and put each line on the trail of its call.
+) -> Steps[None]:
+    """Put each line on the trail of its call, and end this run's claim, for good or until `next_try`.
 
-    `unknown`: the attempt may have succeeded.
+    `unknown`: the attempt may have succeeded. Without a claim, nothing changes. The lines come first: what was sent is
+    on the trail, also if the worker dies before the claim ends; then the e-mail is sent again.
     """
+    (claim,) = yield [("HGET", email_key(email_id), "claim")]
+    if claim is None or not claim.startswith(f"{worker}|{run}|".encode()):
+        return
     keys = [email_key(email_id)]
     args: list[Argument] = [worker, run]
     if next_try is None:
@@ -131,10 +163,8 @@ def record_email_attempt(
     else:
         args += ["later", EMAIL_TTL_S, next_try.wait_s, int(unknown), iso(now)]
         args.append(json.dumps(add_job(keys, next_try.job)))
-    args += [trail.LENGTH, trail.DAY_S]
-    for round_, line in lines:
-        args += [trail_key(round_.tenant, round_.cid), line]
-    return Command("email/record_email_attempt", keys, args)
+    on_trails = [record_attempt(round_, [line]) for round_, line in lines]
+    yield [*on_trails, Command("email/record_email_attempt", keys, args)]
 
 
 def count_email(key: str, email_id: str, most: int) -> Command:

@@ -54,6 +54,7 @@ _WITH_OTHERS: dict[str, HomeKind] = {
     "announced": "call",
     "letter": "e-mail",
     "letter-open": "e-mail",
+    "mailed": "e-mail",
 }
 """Keys that do not name their home. Their commands have another key that does."""
 _IN_EACH_PARTITION = frozenset(

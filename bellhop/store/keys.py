@@ -185,6 +185,11 @@ def open_email_key(pair: str) -> str:
     return f"bellhop:letter-open:{hashlib.sha256(pair.encode()).hexdigest()[:32]}"
 
 
+def email_of_call_key(call: str) -> str:
+    """A string: the id of the e-mail that has this missed call of one user. `call` names the round and the user."""
+    return f"bellhop:mailed:{hashlib.sha256(call.encode()).hexdigest()[:32]}"
+
+
 def emails_by_key(tenant: str, caller_id: str, hour_s: int) -> str:
     """A set: the e-mails of this hour about calls of this caller."""
     return f"bellhop:mails-by:{tenant}:{caller_id}:{hour_s}"

@@ -9,9 +9,8 @@ from typing import Any, TypeVar, cast
 
 from redis import Redis
 
-from bellhop.store.async_client import Store
 from bellhop.store.blocking_client import together
-from bellhop.store.scripts import Argument, Command, ScriptRunner
+from bellhop.store.scripts import Argument, Command, ScriptRunner, Scripts
 
 T = TypeVar("T")
 Commands = Sequence[Command | tuple[Argument, ...]]
@@ -42,7 +41,7 @@ def side_by_side(changes: Sequence[Steps[T]]) -> Steps[list[T]]:
     return [values[number] for number in range(len(changes))]
 
 
-async def run_steps(steps: Steps[T], store: Store) -> T:
+async def run_steps(steps: Steps[T], store: Scripts) -> T:
     """Take all steps with the asynchronous client. Raises as the store does."""
     commands, value = next_step(steps, None)
     while commands is not None:

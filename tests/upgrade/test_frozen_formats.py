@@ -205,6 +205,7 @@ NEW_SINCE: dict[str, str] = {
     },
     "redis/bellhop:mails-by:default:<user>:<s>": "it expires after two hours",
     "redis/bellhop:mails-to:<hex>:<s>": "the same",
+    "redis/bellhop:mailed:<hex>": "which e-mail has a missed call; an older version reads the mark in the round",
     "redis/bellhop:unsubscribed:<hex>": "an older version asks the user's preference, which is set too",
     **{
         f"command_line/settings/`BELLHOP_{name}`": "the console's and the API's rules"

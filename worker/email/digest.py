@@ -1,8 +1,9 @@
 """Missed-call e-mails: calls of one caller that follow each other share an e-mail, which is sent when its window ends.
 
-One script adds a call to an e-mail (`bellhop:letter:<id>`) and queues the job that will send it. One script claims the
-e-mail, and one records the attempt. So if a worker dies, the job is run again and continues where it was. If the worker
-dies after the mail server has answered and before that is recorded, the e-mail is sent twice, with the same Message-ID.
+A call is added to an e-mail (`bellhop:letter:<id>`); the same script queues the e-mail's job. An e-mail is claimed
+before an attempt, and the attempt is recorded. So if a worker dies, the job is run again and continues where it was. If
+the worker dies after the mail server has answered and before that is recorded, the e-mail is sent twice, with the same
+Message-ID.
 """
 
 import time

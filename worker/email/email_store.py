@@ -1,10 +1,11 @@
 """The state of missed-call e-mails in Redis: which calls an e-mail holds, which run sends it, and what is recorded.
 
-Each step is one script (`bellhop/store/email_scripts.py`). Every method waits while Redis is away.
+Each change is made in steps (`bellhop/store/email_scripts.py`). Every method waits while Redis is away.
 """
 
 import json
 from collections.abc import Iterable
+from functools import partial
 from typing import NamedTuple
 from uuid import NAMESPACE_OID, uuid5
 
@@ -24,6 +25,7 @@ from bellhop.store.job_keys import JobFields, of_tenant
 from bellhop.store.redis_clock import RedisClock
 from bellhop.store.retry import until_redis_answers
 from bellhop.store.scripts import Scripts
+from bellhop.store.steps import run_steps
 from worker.delivery.fence import REFUSALS
 from worker.email.message import LISTED
 from worker.providers.smtp import ATTEMPT_S
@@ -70,9 +72,9 @@ class EmailStore:
         email = email_scripts.NewEmail(email_id, self._window_s, self._job(round_.tenant, email_id))
         now = self._clock.now()
         line = _line(EmailResult(round_, AttemptResult(Outcome.MAIL_WAITING)), now)
-        command = email_scripts.add_missed_call(round_, recipient, email, whole_calls=LISTED, now=now, line=line)
-        answer: bytes = await until_redis_answers(lambda: self._store.script(*command))
-        return REFUSALS.get(answer.decode())
+        add = partial(email_scripts.add_missed_call, whole_calls=LISTED, now=now, line=line)
+        answer = await until_redis_answers(lambda: run_steps(add(round_, recipient, email), self._store))
+        return REFUSALS.get(answer)
 
     async def record_no_email(self, round_: QueuedRound, reason: Outcome) -> None:
         """Put on the trail why a missed call makes no e-mail."""
@@ -82,10 +84,8 @@ class EmailStore:
 
     async def claim(self, email_id: str, run: str) -> ClaimedEmail | None:
         """Claim an e-mail; None if it may not be sent now: it is done, claimed, or another job will send it later."""
-        command = email_scripts.claim_email(
-            email_id, _job(email_id, run), worker=self._worker, run=run, claim_s=CLAIM_S, now=self._clock.now()
-        )
-        return email_scripts.claimed_email(await until_redis_answers(lambda: self._store.script(*command)))
+        claim = partial(email_scripts.claim_email, worker=self._worker, run=run, claim_s=CLAIM_S, now=self._clock.now())
+        return await until_redis_answers(lambda: run_steps(claim(email_id, _job(email_id, run)), self._store))
 
     async def record_attempt(
         self,
@@ -105,10 +105,8 @@ class EmailStore:
         lines = [(result.round, _line(result, now)) for result in results]
         tenant = results[0].round.tenant if results else ""
         next_try = None if wait_s is None else email_scripts.NextTry(wait_s, self._job(tenant, email_id, run))
-        command = email_scripts.record_email_attempt(
-            email_id, lines, worker=self._worker, run=run, next_try=next_try, unknown=unknown, now=now
-        )
-        await until_redis_answers(lambda: self._store.script(*command))
+        record = partial(email_scripts.record_email_attempt, worker=self._worker, run=run, next_try=next_try, now=now)
+        await until_redis_answers(lambda: run_steps(record(email_id, lines, unknown=unknown), self._store))
 
     def _job(self, tenant: str, email_id: str, run: str = "") -> JobFields:
         return {**_job(email_id, run), **of_tenant(tenant if self._in_turn else "")}

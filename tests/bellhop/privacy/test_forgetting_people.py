@@ -174,11 +174,10 @@ class History:
             )
             self.run(record_attempt(round_, [encode(skipped)] if callee == JANE else []))
             email = email_scripts.NewEmail(f"{number}", 60, job(f"mail-{number}", "worker.jobs.mail"))
-            self.run(
-                email_scripts.add_missed_call(
-                    round_, round_.recipients[0], email, whole_calls=9, now=self.context.now(), line=line
-                )
+            adding = email_scripts.add_missed_call(
+                round_, round_.recipients[0], email, whole_calls=9, now=self.context.now(), line=line
             )
+            run_blocking(adding, self.client)
             self.run(count_for_caller(round_, 1))
             self.run(email_scripts.count_email(keys.emails_by_key("default", caller, 1), f"{number}", 9))
             for key in (keys.writes_key, keys.test_rings_key):

@@ -13,16 +13,8 @@ from tests.bellhop.store.test_script_homes import COMMANDS
 from tests.bellhop.store.test_scripts_that_fail import SCRIPTS
 from tests.one_home import each_script_has_one_home, violations
 
-WITH_TWO_HOMES = {
-    *("email/add_missed_call", "email/claim_email", "email/record_email_attempt"),
-    "registry/claim_device_lookup",
-}
-"""Scripts that have two homes; docs/architecture.md says how they are split."""
 
-
-@pytest.mark.parametrize(
-    "command", [c for c in COMMANDS if c.script not in WITH_TWO_HOMES], ids=lambda command: command.script
-)
+@pytest.mark.parametrize("command", COMMANDS, ids=lambda command: command.script)
 def test_the_keys_that_a_script_is_given_have_one_home(command):
     assert common_home(command.keys).kind
 
@@ -33,13 +25,11 @@ def test_scripts_use_keys_of_one_home(redis_url, redis_client):
             redis_client.flushdb()
             redis_client.set(lease_key("w-1"), "1")
             for each in [*before, command]:
-                if each.script not in WITH_TWO_HOMES:
-                    run_script(redis_client, each)
+                run_script(redis_client, each)
         redis_client.flushdb()
         for command in COMMANDS:
-            if command.script not in WITH_TWO_HOMES:
-                with contextlib.suppress(redis.ResponseError):  # some of them have no arguments
-                    run_script(redis_client, command)
+            with contextlib.suppress(redis.ResponseError):  # some of them have no arguments
+                run_script(redis_client, command)
 
 
 CROSSING = """1.2 [0 127.0.0.1:1] "EVALSHA" "{sha}" "1" "bellhop:call:acme:default:1" "bellhop:devices:acme:" "ann"

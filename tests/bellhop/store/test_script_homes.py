@@ -64,7 +64,7 @@ HOMES = {
     ),
     "address": ("mails-to:", "unsubscribed:"),
     "token": ("token:",),
-    "e-mail": ("letter:", "letter-open:"),
+    "e-mail": ("letter:", "letter-open:", "mailed:"),
     "queue": ("inflight:", "turns:"),
     "worker": ("worker:", "status:", "buried:"),
     "installation": (
@@ -111,6 +111,11 @@ def text_of(arg: Argument) -> str:
         return str(msgspec.msgpack.decode(arg))
 
 
+def commands_of(steps, *answers):
+    """All commands of these steps, if Redis answers so."""
+    return [command for commands in [next(steps), *map(steps.send, answers)] for command in commands]
+
+
 ROUND, QUEUED = a_round("ben"), a_queued_round("ben")
 RING, MAIL = job("ring-1", RING_JOB, QUEUED), job("mail-1", MAIL_JOB)
 OUTBOX = Outbox("stream", "default", "default:1")
@@ -139,14 +144,24 @@ COMMANDS = (
     call_scripts.record_receipt(Ticket("default", "default:1", 1, "apns", "key"), PhoneEvent.DECLINED, "a line", 1),
     call_scripts.claim_reject("default", "default:1", 1, "ben", worker="w-1", run="r", now=1, claim_us=1),
     call_scripts.record_reject("default", "default:1", 1, "ben", "a line", done=True),
-    email_scripts.add_missed_call(
-        QUEUED, QUEUED.recipients[0], NewEmail("1", 60, MAIL), whole_calls=1, now=1, line="a line"
+    *commands_of(
+        email_scripts.add_missed_call(
+            QUEUED, QUEUED.recipients[0], NewEmail("1", 60, MAIL), whole_calls=1, now=1, line="a line"
+        ),
+        [b"due"],
+        [b"added"],
     ),
-    email_scripts.claim_email("1", MAIL, worker="w-1", run="r", claim_s=1, now=1),
+    *commands_of(
+        email_scripts.claim_email("1", MAIL, worker="w-1", run="r", claim_s=1, now=1),
+        [[b"go", 0, 0, 0, 1, QUEUED.model_dump_json()]],
+    ),
     email_scripts.count_email(keys.emails_to_key("hash", 1), "1", 1),
-    email_scripts.record_email_attempt(
-        "1", [(ROUND, "a line")], worker="w-1", run="r", next_try=NextTry(1, MAIL), unknown=False, now=1
-    ),
+    *commands_of(
+        email_scripts.record_email_attempt(
+            "1", [], worker="w-1", run="r", next_try=NextTry(1, MAIL), unknown=False, now=1
+        ),
+        [b"w-1|r|1"],
+    )[1:],
     queue_scripts.take_jobs("rings", "w-1", 1),
     queue_scripts.begin_job("rings", "w-1", b"1", alone=False),
     queue_scripts.show_runs("rings", "w-1", [(b"1", b"", 1.0)]),

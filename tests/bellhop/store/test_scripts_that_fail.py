@@ -51,7 +51,10 @@ EMAIL = email_scripts.NewEmail("e-1", 60, job("mail-e-1", MAIL_JOB, EmailRef(let
 NOTICE = call_scripts.FinalStanding(
     ROUND, "ben", "missed", "settled", job("notice-1", NOTICE_JOB, ROUND), call_scripts.LaterJob(SETTLE, NOW)
 )
-ADD_TO_EMAIL = email_scripts.add_missed_call(ROUND, ROUND.recipients[0], EMAIL, whole_calls=5, now=NOW, line="waiting")
+ADDING = email_scripts.add_missed_call(ROUND, ROUND.recipients[0], EMAIL, whole_calls=5, now=NOW, line="waiting")
+next(ADDING)
+(ADD_TO_EMAIL,), (RECORD_ADDED,) = ADDING.send([b"due"]), ADDING.send([b"added"])
+(CLAIM_EMAIL,) = next(email_scripts.claim_email("e-1", EMAIL.job, worker="w-1", run="r-1", claim_s=60, now=NOW))
 OUTBOX = Outbox("stream", ROUND.tenant, ROUND.cid)
 AUDIENCE = Audience((Destination("stream", TELL_CALLER_JOB, 60, frozenset(AnnouncementType)),))
 REACHED = about_ring(AnnouncementType.REACHED, ROUND, "ben", NOW)
@@ -86,10 +89,8 @@ SCRIPTS = {
         ),
     ),
     "a call of an e-mail": ([RING], ADD_TO_EMAIL),
-    "an e-mail": (
-        [RING, ADD_TO_EMAIL],
-        email_scripts.claim_email("e-1", EMAIL.job, worker="w-1", run="r-1", claim_s=60, now=NOW),
-    ),
+    "a record that a call is in an e-mail": ([RING, ADD_TO_EMAIL], RECORD_ADDED),
+    "an e-mail": ([RING, ADD_TO_EMAIL, RECORD_ADDED], CLAIM_EMAIL),
     "a receipt": ([RING], call_scripts.record_receipt(TICKET, PhoneEvent.RANG, "rang", ROUND.started_at)),
     "an announcement": ([RING], AUDIENCE.tell(ROUND, [REACHED])),
     "a final standing that is announced": (

@@ -1,6 +1,7 @@
 """When a missed call makes an e-mail, how calls share one, and what becomes of it: real Redis, real SMTP."""
 
 import asyncio
+import contextlib
 import itertools
 import json
 import time
@@ -25,6 +26,7 @@ from bellhop.store import registry
 from bellhop.store.async_client import Store
 from bellhop.store.email_scripts import EMAIL_TTL_S
 from bellhop.store.keys import call_key, round_key, trail_key, unsubscribed_key, user_key
+from bellhop.store.scripts import Command
 from bellhop.telemetry.turned_away import TURNED_AWAY, TurnedAway, describe
 from tests.factories import a_queued_round
 from tests.trails import trail_of
@@ -228,6 +230,76 @@ async def test_a_notice_for_a_forgotten_round_makes_no_second_mail(worker, serve
     await mail.add_missed_call(round_, pushed=False)
     assert await worker.run(mail) == 0
     assert len(server.received) == 1
+
+
+class Dies:
+    """A Redis that runs so many commands of a worker. Then the worker is killed."""
+
+    def __init__(self, store, worker, commands):
+        self.store, self.worker, self.left = store, worker, commands
+
+    async def script(self, name, keys, args):
+        (answer,) = await self.together(Command(name, keys, args))
+        return answer
+
+    async def together(self, *commands):
+        answers = []
+        for command in commands:
+            if self.left == 0:
+                await self.store.call("DEL", f"bellhop:worker:{self.worker}")
+                raise OSError("killed")
+            self.left -= 1
+            answers += await self.store.together(command)
+        return answers
+
+
+@pytest.mark.parametrize("is_sent_meanwhile", [True, False])
+async def test_a_call_is_in_one_mail_wherever_a_worker_dies(worker, server, is_sent_meanwhile):
+    """Another call opens the e-mail: after it is sent, only the e-mail itself knows that it had this call."""
+    other, mail = EmailWorker(worker.store, server, "w-2"), worker.mail()
+    for commands in range(4):
+        await worker.store.call("FLUSHDB")
+        await worker.store.call("MSET", "bellhop:worker:w-1", "1", "bellhop:worker:w-2", "1")
+        server.received.clear()
+        await mail.add_missed_call(missed("default:0"), pushed=False)
+        round_ = missed("default:1")
+        await worker.store.call("HSET", round_key("default", round_.cid, round_.started_at), "facts", "{}")
+        with contextlib.suppress(OSError):
+            await EmailStore(Dies(worker.store, "w-1", commands), "w-1", 60).add_call(round_, round_.recipients[0])
+        if is_sent_meanwhile:
+            await other.run(other.mail())
+        await other.mail().add_missed_call(round_, pushed=False)
+        await other.run(other.mail())
+        texts = [str(received.message) for received in server.received]
+        assert await other.outcomes(round_) in (["mail_waiting", "mail_accepted"], ["mail_accepted", "mail_waiting"])
+        assert len(texts) == (2 if is_sent_meanwhile and commands < 2 else 1), commands
+
+
+async def test_a_mail_is_sent_wherever_its_worker_dies(worker, server):
+    """It is sent twice, with one id, only if the worker dies after the mail server's answer, before it is recorded."""
+    other, commands, doubled = EmailWorker(worker.store, server, "w-2"), 0, []
+    while True:
+        await worker.store.call("FLUSHDB")
+        await worker.store.call("MSET", "bellhop:worker:w-1", "1", "bellhop:worker:w-2", "1")
+        server.received.clear()
+        round_ = missed()
+        await other.mail().add_missed_call(round_, pushed=False)
+        (payload,) = await other.jobs()
+        dying = Dies(worker.store, "w-1", commands)
+        with contextlib.suppress(OSError):
+            await EmailWorker(dying, server, "w-1").mail().send(payload)
+        if dying.left:
+            break
+        await other.mail().send(payload)
+        assert len({received.message["Message-ID"] for received in server.received}) == 1
+        doubled.append(len(server.received) == 2)
+        outcomes = await other.outcomes(round_)
+        assert outcomes[0] == "mail_waiting"
+        assert set(outcomes[1:]) == {"mail_accepted"}
+        assert await worker.store.call("HGETALL", f"bellhop:letter:{payload['letter']}") == {b"state": b"done"}
+        commands += 1
+    assert doubled == sorted(doubled[:-1]) + doubled[-1:], "a death before the mail server's answer doubles nothing"
+    assert 2 <= doubled.count(True) <= 3, doubled
 
 
 async def test_a_hundred_calls_are_counted_and_the_latest_listed(worker, server):

@@ -2,14 +2,13 @@
 -- The claim (see lib/claim.lua) holds for as long as the attempt may take. A worker without a lease claims nothing: another
 -- worker may be running its jobs.
 -- KEYS
---   1 the e-mail   2 the lease of the worker   3 start of the keys of all leases   then those of the job
+--   1 the e-mail   2 the lease of the worker   3 start of the keys of all leases
+--   4 start of the keys with the ids of open e-mails   then those of the job
 -- ARGV
 --   1 e-mail id   2 worker   3 run   4 length of the claim s   5 now (ISO 8601)   6 job that tries again later, as JSON
---   7 start of the calls' keys   8 of the rounds' keys   9 of the keys with traces of forgotten rounds (of all tenants)
 -- Returns "gone", "done", "early" or "held", alone. Or it returns "go", the number of attempts, the number of them that may
--- have succeeded, seconds since the first, the number of calls, and then each call as JSON and the user's standing in it
--- now ("" if the call is not known any more).
--- include: lib/standing
+-- have succeeded, seconds since the first, the number of calls, and then each call as JSON.
+-- include: lib/clock
 -- include: lib/enqueue
 -- include: lib/claim
 local email, worker, run, length = KEYS[1], ARGV[2], ARGV[3], tonumber(ARGV[4])
@@ -29,19 +28,8 @@ local began, count, attempts, unknown = unpack(redis.call('HMGET', email, 'began
 began = began or math.floor(now)
 local answer = { 'go', tonumber(attempts or 0), tonumber(unknown or 0), math.floor(now - began), tonumber(count) }
 for number = 1, count do
-  local text = redis.call('HGET', email, 'c:' .. number)
-  if text then
-    local round = cjson.decode(text)
-    local name, user = round.tenant .. ':' .. round.cid, round.recipients[1].id
-    local call, rounds = ARGV[7] .. name, ARGV[8] .. name .. ':'
-    local the_round = {
-      start = round.started_at, session = round.session_id, callers = round.callers, deadline = round.deadline, over = true,
-      traces = ARGV[9] .. name,
-    }
-    local standing = standings(call, the_round, { user }, rounds)[1]
-    answer[#answer + 1] = text
-    answer[#answer + 1] = standing or ''
-  end
+  local call = redis.call('HGET', email, 'c:' .. number)
+  if call then answer[#answer + 1] = call end
 end
 
 -- The claim comes after all that may fail: an e-mail that was claimed by a script that failed would never be sent.

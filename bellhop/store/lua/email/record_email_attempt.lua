@@ -1,15 +1,13 @@
--- After an attempt: the e-mail is done for good, or waits for its next attempt; and lines go on the trails of its calls.
--- Only the run that has the claim changes anything.
+-- After an attempt: the e-mail is done for good, or waits for its next attempt. Only the run that has the claim changes
+-- anything.
 -- KEYS
 --   1 the e-mail   then, for "later", those of the job
 -- ARGV
 --   1 worker   2 run   3 "done" or "later"   4 seconds to keep an e-mail   5 seconds to wait
 --   6 "1" if the attempt may have succeeded, else "0"   7 now (ISO 8601)   8 job of the next attempt as JSON
---   9 length of a trail   10 seconds to keep a trail that has no expiry   then: 11 trail, 12 line, …
 -- Returns 1, or 0 when this run has no claim any more.
 -- include: lib/enqueue
 -- include: lib/claim
--- include: lib/trail
 local email = KEYS[1]
 if not is_claim_of(redis.call('HGET', email, 'claim'), ARGV[1], ARGV[2]) then return 0 end
 if ARGV[3] == 'done' then
@@ -24,5 +22,4 @@ else
   redis.call('HDEL', email, 'claim')
 end
 redis.call('EXPIRE', email, ARGV[4])
-for i = 11, #ARGV, 2 do append_to_trail(ARGV[i], { ARGV[i + 1] }, ARGV[9], ARGV[10]) end
 return 1
