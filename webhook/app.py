@@ -12,6 +12,7 @@ from werkzeug.routing import MapAdapter
 from bellhop.settings import Settings
 from webhook import error_handlers
 from webhook.api import (
+    api_page,
     calls,
     health,
     live,
@@ -105,6 +106,8 @@ def create_app(settings: Settings) -> Flask:
         openapi_route,
     ):
         app.register_blueprint(routes.blueprint)
+    if settings.api_page:
+        app.register_blueprint(api_page.blueprint)
     if any(stream_app.sns_topics for stream_app in settings.stream_apps):
         app.extensions["sns"] = sns.Topics(settings)
         app.register_blueprint(sns.blueprint)

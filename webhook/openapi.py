@@ -1,7 +1,7 @@
 """The OpenAPI 3.1 document of the /v1 API, made from the operations themselves. Pure."""
 
 import re
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any, NamedTuple
 
 from pydantic import TypeAdapter
@@ -9,7 +9,7 @@ from pydantic.json_schema import JsonSchemaMode
 
 from bellhop.domain.event_documents import FORMS, EventForm, schema
 from webhook import api_errors
-from webhook.api_errors import ApiErrorKind
+from webhook.api_errors import ApiError, ApiErrorKind
 
 Schemas = Mapping[tuple[str, JsonSchemaMode], Any]
 NamedTypes = list[tuple[str, JsonSchemaMode, TypeAdapter[Any]]]
@@ -69,12 +69,12 @@ SECURITY_SCHEMES = {
     },
 }
 TAGS = {
-    "users": "Devices, contact and preferences of a user, and whether the user can be rung.",
-    "calls": "A user's own list of calls; what happened in a call.",
-    "test_rings": "Rings of a user's own phones, to try them.",
-    "privacy": "Export what is kept of a person, and forget the person.",
-    "receipts": "What phones report about a ring.",
-    "web_push": "What a browser needs to subscribe.",
+    "Users": "Devices, contact and preferences of a user, and whether the user can be rung.",
+    "Calls": "A user's own list of calls; what happened in a call.",
+    "Test rings": "Rings of a user's own phones, to try them.",
+    "Privacy": "Export what is kept of a person, and forget the person.",
+    "Receipts": "What phones report about a ring.",
+    "Web Push": "What a browser needs to subscribe.",
 }
 """The groups of operations. Clients that are made from the document have a module for each."""
 PROBLEM_SCHEMAS = {
@@ -234,11 +234,13 @@ def _add_success_responses(responses: dict[str, Any], operation: Operation, sche
 
 def _error_responses(errors: Iterable[ApiErrorKind]) -> dict[str, Any]:
     """Describe the errors, by status."""
-    titles: dict[str, list[str]] = {}
+    kinds: dict[str, list[ApiErrorKind]] = {}
     for kind in errors:
-        titles.setdefault(str(kind.status), []).append(kind.title)
-    schema = {"schema": {"$ref": "#/components/schemas/Problem"}}
-    return {
-        status: {"description": " ".join(lines), "content": {api_errors.MEDIA_TYPE: schema}}
-        for status, lines in sorted(titles.items())
-    }
+        kinds.setdefault(str(kind.status), []).append(kind)
+    return {status: _error_response(of_status) for status, of_status in sorted(kinds.items())}
+
+
+def _error_response(kinds: Sequence[ApiErrorKind]) -> dict[str, Any]:
+    examples = {kind.word: {"summary": kind.title, "value": ApiError(kind).document()} for kind in kinds}
+    content = {"schema": {"$ref": "#/components/schemas/Problem"}, "examples": examples}
+    return {"description": " ".join(kind.title for kind in kinds), "content": {api_errors.MEDIA_TYPE: content}}

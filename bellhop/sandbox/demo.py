@@ -40,6 +40,7 @@ SETTINGS = {
     "CONSOLE_PASSWORD": CONSOLE_PASSWORD,
     "RECEIPT_SECRET": RECEIPT_SECRET,
     "TELL_CALLER": "true",
+    "API_PAGE": "true",
 }
 CALLER = "Sara's app"
 STOPPED = 130
@@ -263,6 +264,7 @@ wrong with Jane's Pixel:
   Leo       {leo.site.url}
   console   {here.url}/console
   password  {CONSOLE_PASSWORD}
+  HTTP API  {here.url}/v1/docs
   health    {here.url}/readyz
   Redis     {here.redis.url}
   logs      {here.folder}

@@ -65,6 +65,9 @@ class WebSettings(SettingsSection):
     api_audiences: ListOf[str] = []
     """Audiences (`aud`) of your Stream tokens, if they have any; several separated by commas. A token for another
     audience is refused, since it was made for another service."""
+    api_page: bool = False
+    """Whether GET /v1/docs shows the HTTP API on a page (Swagger UI, from the OpenAPI document). The page is for
+    developers; a production system does not need it."""
     web_explain_lines: Annotated[int, Field(ge=50, le=10_000)] = 250
     """How many lines of trails one request may explain in the process that answers webhooks, at about 35 µs a line. The
     console's list shows the other calls when it is refreshed; GET /v1/calls explains a longer trail in a process of its

@@ -83,11 +83,12 @@ async def test_a_phone_rings_from_the_wheel_and_all_of_it_stops(python, monkeypa
     monkeypatch.delenv("PYTHONPATH", raising=False)
     monkeypatch.chdir(tmp_path)  # not the checkout, whose packages would be found first
     monkeypatch.setattr(installation_module, "sys", SimpleNamespace(executable=str(python)))
-    async with Installation(tmp_path, {"CONSOLE_PASSWORD": "correct horse battery"}) as installation:
+    settings = {"CONSOLE_PASSWORD": "correct horse battery", "API_PAGE": "true"}
+    async with Installation(tmp_path, settings) as installation:
         await installation.register("ben-osei", Provider.APNS, Kind.VOIP, "a1" * 32)
         call = SampleCall(members=("ben-osei",))
         assert (await installation.stream.post(call.ring())).status == 200
-        for path in ("/console/login", "/console/static/console.css", "/v1/openapi.json"):
+        for path in ("/console/login", "/console/static/console.css", "/v1/openapi.json", "/v1/docs/swagger-ui.css"):
             async with installation.http.get(installation.url + path) as answer:
                 assert answer.status == 200, path
         async with asyncio.timeout(15):

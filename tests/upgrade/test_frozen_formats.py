@@ -58,6 +58,7 @@ NEW_SINCE: dict[str, str] = {
         ),
         "alert rings; an older worker reads such a device as a token for notices",
     ),
+    "command_line/settings/`BELLHOP_API_PAGE`": "a page for developers; off by default",
     "redis/bellhop:webhook:<hex>/holds/value/text": "it counts repeats; an older version checks that it exists",
     **{
         f"redis/bellhop:rings-{key}": "rings are counted; an older process counts none"

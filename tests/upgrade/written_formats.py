@@ -41,7 +41,7 @@ print(json.dumps(described(main)))
 OF_SLOW_MACHINES = {"job_was_given_away", "lease_not_renewed", "lease_renewed", "worker_died", "clocks_apart"}
 OF_SLOW_MACHINES |= {"waited", "delayed", "held", "unsent"}
 """Log events, milestones and outcomes that are there only when the machine was too slow for a moment."""
-WORDED = {"title", "description", "summary", "tags", "x-enum-varnames"}
+WORDED = {"title", "description", "summary", "tags", "x-enum-varnames", "examples"}
 """Texts of the OpenAPI document, which may be worded anew, and names for generated code."""
 
 

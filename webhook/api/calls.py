@@ -16,7 +16,7 @@ blueprint = Blueprint("calls", __name__, url_prefix="/v1")
 OPERATION = Operation(
     "GET",
     "/v1/calls/{cid}",
-    "calls",
+    "Calls",
     "explain_call",
     "Explain what happened in a call, and on each user's phones. Needs a server token.",
     None,

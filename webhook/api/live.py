@@ -17,7 +17,7 @@ EVENT_STREAM = "text/event-stream"
 OPERATION = Operation(
     "GET",
     "/v1/calls/{cid}/live",
-    "calls",
+    "Calls",
     "watch_call",
     "Stream what becomes known about the call's rings, first what is known already. For a user token of the caller or "
     "a member, or a server token.",

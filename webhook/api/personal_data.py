@@ -21,7 +21,7 @@ EXPORT_LASTS_S = 120
 TRY_AGAIN_S = 5
 
 blueprint = Blueprint("personal_data", __name__, url_prefix="/v1")
-operations = Operations(blueprint, "privacy")
+operations = Operations(blueprint, "Privacy")
 log = structlog.get_logger()
 
 

@@ -45,7 +45,7 @@ class Receipt(BaseModel):
 OPERATION = Operation(
     "POST",
     "/v1/receipts",
-    "receipts",
+    "Receipts",
     "send_receipt",
     "Report what happened to a ring on the phone, with the receipt that came in the push.",
     TypeAdapter(Receipt),

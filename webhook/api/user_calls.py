@@ -28,7 +28,7 @@ LATEST_LINES = 1_000
 MILLISECOND_US = 1_000
 
 blueprint = Blueprint("user_calls", __name__, url_prefix="/v1")
-operations = Operations(blueprint, "calls")
+operations = Operations(blueprint, "Calls")
 _time_of: TypeAdapter[datetime] = TypeAdapter(AwareDatetime)
 CURSOR = re.compile(r"[0-9]{1,16}")
 RFC_3339 = re.compile(r"[0-9]{4}-[0-9]{2}-[0-9]{2}[Tt ]")

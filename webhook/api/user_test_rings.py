@@ -34,7 +34,7 @@ MOST_PER_MINUTE = 5
 """How many test rings of one user may begin in a minute. Requests of backends and of the user count together."""
 
 blueprint = Blueprint("test_rings", __name__, url_prefix="/v1")
-operations = Operations(blueprint, "test_rings")
+operations = Operations(blueprint, "Test rings")
 log = structlog.get_logger()
 
 

@@ -28,7 +28,7 @@ from webhook.context import WebContext
 from webhook.phone_reports import note_report
 
 blueprint = Blueprint("users", __name__, url_prefix="/v1")
-operations = Operations(blueprint, "users")
+operations = Operations(blueprint, "Users")
 log = structlog.get_logger()
 
 NO_CREDENTIALS = "no credentials are configured for this app, so Bellhop could not push to it"

@@ -24,7 +24,7 @@ ANSWER: TypeAdapter[WebPushKey] = TypeAdapter(WebPushKey)
 OPERATION = Operation(
     "GET",
     "/v1/web-push/key",
-    "web_push",
+    "Web Push",
     "read_web_push_key",
     "Read the public key with which a browser subscribes to Web Push.",
     None,

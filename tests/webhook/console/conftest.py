@@ -24,7 +24,7 @@ def logged_in(redis_url, **settings):
 
 @pytest_asyncio.fixture(scope="session", loop_scope="session")
 async def installation(tmp_path_factory):
-    settings = {"CONSOLE_PASSWORD": PASSWORD, "MISSED_GRACE_S": "30"}
+    settings = {"CONSOLE_PASSWORD": PASSWORD, "MISSED_GRACE_S": "30", "API_PAGE": "true"}
     async with Installation(tmp_path_factory.mktemp("console"), settings) as installation:
         installation.calls = await play(installation)
         yield installation
