@@ -27,6 +27,8 @@ OF_A_USER = ("name", "language", "email")
 """The other fields of a user in a document."""
 FREE_TEXTS = frozenset({"call_name", "custom", "call_fields"})
 """The fields whose texts the team's users wrote: they may contain a name."""
+LISTS_OF_CALLERS = ("always_from", "never_from")
+"""The fields of preferences that hold ids of callers."""
 SHORTEST_NAME = 2
 STRING = re.compile(r'"([^"\\]{1,255})"|([\w@.-]{1,255})')
 
@@ -157,6 +159,18 @@ def round_field(context: Context, entry: Entry) -> Entry:
 def held_back(context: Context, entry: Entry) -> Entry | None:
     """Remove the time of a caller's ring that quiet hours held back."""
     return None if context.names(entry.name.decode("utf-8", "replace")) else entry
+
+
+def wishes(context: Context, entry: Entry) -> Entry:
+    """Take callers out of the lists in another user's preferences."""
+    value = _read(entry.value) if entry.name == b"preferences" else None
+    if not isinstance(value, dict):
+        return entry
+    lists = {name: value[name] for name in LISTS_OF_CALLERS if isinstance(value.get(name), list)}
+    changed = {
+        name: [caller for caller in callers if not context.names(str(caller))] for name, callers in lists.items()
+    }
+    return entry if changed == lists else entry._replace(value=encoded(value | changed))
 
 
 def owner(context: Context, entry: Entry) -> Entry | None:

@@ -7,12 +7,15 @@ person was, not even by trying ids.
 import hmac
 from collections.abc import Callable, Iterable
 from hashlib import sha256
+from itertools import accumulate
 from typing import NamedTuple, Protocol
 
 from bellhop.domain.folded_text import folded
 
 HASH_DIGITS = 24
 PSEUDONYM_DIGITS = 10
+OTHER = "<other>"
+"""The mark in front of other people's ids while an entry is exported."""
 MOST_KNOWN = 100_000
 """How many texts are remembered with their answers."""
 
@@ -70,18 +73,35 @@ class OnePerson:
     """The person with this id. `placeholder` stands for the id."""
 
     def __init__(self, tenant: str, user_id: str, placeholder: str) -> None:
-        self._tenant, self._user_id, self._placeholder = tenant, user_id, placeholder
+        self._tenant, self.user_id, self._placeholder = tenant, user_id, placeholder
 
     def of(self, tenant: str) -> Names:
         """Return the function that recognizes the person in data of this app."""
-        return self._names(tenant, self._user_id)
+        return self._names(tenant, self.user_id)
 
     def in_search(self, tenant: str) -> Names:
         """Return the function that recognizes the person in the lines of the console's search."""
-        return self._names(tenant, folded(self._user_id))
+        return self._names(tenant, folded(self.user_id))
 
     def _names(self, tenant: str, user_id: str) -> Names:
         return lambda text: self._placeholder if (tenant, text) == (self._tenant, user_id) else ""
+
+
+class EveryoneElse:
+    """Everybody but one person. Their ids stay, with a mark in front."""
+
+    def __init__(self, person: OnePerson) -> None:
+        self._person = person
+
+    def of(self, tenant: str) -> Names:
+        """Return the function that marks other people in data of this app."""
+        is_person = self._person.of(tenant)
+        return lambda text: "" if not text or is_person(text) else OTHER + text
+
+    def in_search(self, tenant: str) -> Names:
+        """Return the function that marks them in the lines of the console's search, which have names behind the ids."""
+        is_person = self._person.in_search(tenant)
+        return lambda text: "" if any(map(is_person, accumulate(text.split(" "), "{} {}".format))) else OTHER + text
 
 
 class ForgottenPeople:

@@ -1,4 +1,8 @@
-"""Exports all that is kept of a person in one document. The table that forgetting uses says where to look."""
+"""Exports all that is kept of a person in one document. The table that forgetting uses says where to look.
+
+Other people have rights, too (GDPR, Article 15(4)): what the person shares with others is shown with their ids alone,
+and what belongs to another user is left out.
+"""
 
 import json
 from datetime import datetime
@@ -7,9 +11,11 @@ from typing import Annotated, Any
 from pydantic import ConfigDict, Field
 
 from bellhop.clock import as_datetime
+from bellhop.domain.announcement import PRIVATE_FIELDS
 from bellhop.field_docs import DocumentedModel
-from bellhop.privacy.entries import Entry
-from bellhop.privacy.people import OnePerson
+from bellhop.privacy.entries import Context, Entry
+from bellhop.privacy.people import OTHER, EveryoneElse, OnePerson
+from bellhop.privacy.places import OF_TWO_USERS, KeyKind, context_of
 from bellhop.privacy.walk import FoundKey, steps_of_keys
 from bellhop.queue.rq_job import as_json
 from bellhop.store.steps import Steps
@@ -17,7 +23,8 @@ from bellhop.store.steps import Steps
 PLACEHOLDER = "\0"
 """It replaces the person's id while entries are compared. No entry contains it."""
 OF_OTHERS = ("recipients",)
-"""Lists in documents that may name other users with their addresses: only the person's part is exported."""
+"""Lists in documents that may name other users: only the person's part is exported."""
+LEFT_OUT = "left out, since it may have data of other people"
 
 
 class _ExportModel(DocumentedModel):
@@ -53,41 +60,79 @@ class PersonExport(_ExportModel):
 
 def export(tenant: str, user_id: str) -> Steps[PersonExport]:
     """Read all keys, step by step."""
-    people, keys, cursor = OnePerson(tenant, user_id, PLACEHOLDER), [], 0
+    person, keys, cursor = OnePerson(tenant, user_id, PLACEHOLDER), [], 0
     while True:
-        cursor, found, now = yield from steps_of_keys(people, cursor)
-        keys += [_exported(key, user_id) for key in found]
+        cursor, found, now = yield from steps_of_keys(person, cursor)
+        keys += [_exported(key, person) for key in found if key.whole or key.place.start not in OF_TWO_USERS]
         if not cursor:
             keys.sort(key=lambda key: key.key)
             return PersonExport(app=tenant, user_id=user_id, exported_at=as_datetime(now), keys=keys)
 
 
-def _exported(found: FoundKey, user_id: str) -> ExportedKey:
-    entries = found.entries if found.whole else [entry for entry, _ in found.found]
-    return ExportedKey(
-        key=found.key, about=found.place.about, entries=[_exported_entry(entry, user_id) for entry in entries]
-    )
+def _exported(found: FoundKey, person: OnePerson) -> ExportedKey:
+    if found.whole:
+        shown = [_exported_entry(entry, person.user_id) for entry in found.entries]
+    else:
+        shown = _without_others(found, person)
+    return ExportedKey(key=found.key, about=found.place.about, entries=shown)
+
+
+def _without_others(found: FoundKey, person: OnePerson) -> list[ExportedEntry]:
+    """Treat everybody else as forgetting treats a person. So their names are taken out of every form of entry."""
+    context = context_of(found.key, found.place, EveryoneElse(person))
+    for entry in found.entries:  # then all names are known that must be taken out of the texts that users wrote
+        _changed(found.place, context, entry)
+    return [
+        _exported_entry(
+            _changed(found.place, context, entry) or entry._replace(value=LEFT_OUT.encode()), person.user_id
+        )
+        for entry, _ in found.found
+    ]
+
+
+def _changed(place: KeyKind, context: Context, entry: Entry) -> Entry | None:
+    assert place.change is not None  # noqa: S101 - the key is not the person's alone
+    return place.change(context, entry)
 
 
 def _exported_entry(entry: Entry, user_id: str) -> ExportedEntry:
     value = as_json(entry.value) if entry.name == b"data" else entry.value
-    text = value.decode("utf-8", "replace")
+    name = _own_part(_read(entry.name), user_id)
+    return ExportedEntry(
+        name=json.dumps(name) if isinstance(name, list) else _unmarked(entry.name.decode("utf-8", "replace")),
+        value=_own_part(_read(value), user_id),
+    )
+
+
+def _read(stored: bytes | str) -> Any:
+    """Read JSON. Any other text is returned as it is."""
+    text = stored.decode("utf-8", "replace") if isinstance(stored, bytes) else stored
     try:
-        read = without_others(json.loads(text), user_id)
+        return json.loads(text)
     except ValueError:
-        read = text
-    return ExportedEntry(name=entry.name.decode("utf-8", "replace"), value=read)
+        return text
 
 
-def without_others(value: Any, user_id: str) -> Any:
-    """Leave out other recipients: a document may have their e-mail addresses."""
+def _own_part(value: Any, user_id: str) -> Any:
+    """Leave out other recipients, and why a ring did not reach another user; and remove the marks."""
+    if isinstance(value, str):
+        document = _read(value) if value.startswith("{") else None
+        return json.dumps(_own_part(document, user_id)) if isinstance(document, dict) else _unmarked(value)
     if isinstance(value, list):
-        return [without_others(part, user_id) for part in value]
+        return [_own_part(part, user_id) for part in value]
     if not isinstance(value, dict):
         return value
+    hidden = PRIVATE_FIELDS if str(value.get("user_id", "")).startswith(OTHER) else frozenset()
     return {
-        name: [other for other in part if isinstance(other, dict) and other.get("id") == user_id]
-        if name in OF_OTHERS and isinstance(part, list)
-        else without_others(part, user_id)
+        name: _own_part(_only(user_id, part) if name in OF_OTHERS and isinstance(part, list) else part, user_id)
         for name, part in value.items()
+        if name not in hidden
     }
+
+
+def _only(user_id: str, users: list[Any]) -> list[Any]:
+    return [user for user in users if isinstance(user, dict) and user.get("id") == user_id]
+
+
+def _unmarked(text: str) -> str:
+    return text.replace(OTHER, "")

@@ -52,7 +52,9 @@ def _shared(key: str, kind: Kind, about: str, change: Change) -> KeyKind:
 
 PLACES = (
     _of_user(keys.devices_key("", ""), "hash", "devices and their push tokens"),
-    _of_user(keys.user_key("", ""), "hash", "contact, preferences, disabled phones, and times that Stream gives"),
+    _shared(
+        keys.user_key("", ""), "hash", "contact, preferences, disabled phones, times that Stream gives", entries.wishes
+    ),
     _of_user(keys.phones_key("", ""), "hash", "what the user's phones reported about themselves"),
     _of_user(keys.calls_of_user_key("", ""), "zset", "calls that the user made or was called in"),
     _of_user(keys.missed_calls_key("", ""), "zset", "missed calls that the user has not seen"),
@@ -77,8 +79,8 @@ PLACES = (
     _shared(keys.rq_job_key(""), "hash", "jobs that wait, run or have failed", entries.job_field),
 )
 """All kinds of keys that hold a person."""
-OF_TWO_USERS = (keys.start_of(keys.held_back_key("", "")),)
-"""The key names the user who was called, and its fields name callers."""
+OF_TWO_USERS = (keys.start_of(keys.held_back_key("", "")), keys.start_of(keys.user_key("", "")))
+"""The key belongs to one user, and its entries name callers."""
 READS: dict[Kind, Callable[[str], tuple[str | int, ...]]] = {
     "hash": lambda key: ("HGETALL", key),
     "list": lambda key: ("LRANGE", key, 0, -1),

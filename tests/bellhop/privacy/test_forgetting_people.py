@@ -16,9 +16,10 @@ from bellhop.console_audit import AuditAction, AuditEntry
 from bellhop.dead_letters import DeadLetter, bury
 from bellhop.domain.announcement import AnnouncementType, about_ring
 from bellhop.domain.phone import PhoneHealth
+from bellhop.domain.user import Preferences
 from bellhop.explain.explanation import explain
 from bellhop.privacy.forgetting_people import DAY_US, KnownForgotten, erase_due, forget, lift
-from bellhop.privacy.person_export import export
+from bellhop.privacy.person_export import OTHER, export
 from bellhop.privacy.places import PLACES, place_of
 from bellhop.queue.job_payloads import RejectRef, job
 from bellhop.queue.names import REJECT_JOB, SEND_EVENTS_JOB
@@ -143,6 +144,8 @@ class History:
         health = PhoneHealth.model_validate({"model": f"{WORD} phone"})
         self.run(phones.note_health("default", JANE, a_device(JANE, token=f"token-{WORD}").key, 1, health))
         self.client.hset(user_key("default", JANE), mapping={"contact": json.dumps({"email": EMAIL}), "revoked": 1})
+        wishes = Preferences(always_from=("sara", JANE), never_from=(JANE,))
+        self.client.hset(user_key("default", "ben"), "preferences", wishes.model_dump_json())
 
     def deliver(self):
         """Leave behind what workers write: claims, lines, e-mails, announcements, jobs that failed."""
@@ -327,10 +330,32 @@ def test_the_table_has_every_kind_of_key_that_names_a_person(history):
     assert len({place.start for place in PLACES}) == len(PLACES)
     document = run_blocking(export("default", JANE), history.client)
     exported = {key.key for key in document.keys}
-    assert exported >= {key.decode() for key in traces(history.client)} - {"bellhop:fetches"}
+    of_others = {f"bellhop:{kind}:default:ben" for kind in ("person", "held-back")}
+    assert of_others <= {key.decode() for key in named}
+    assert exported == {key.decode() for key in named} - of_others - {"bellhop:fetches"}
     text = document.model_dump_json()
     assert EMAIL in text
     assert APNS_TOKEN in text
+
+
+def test_an_export_has_other_peoples_ids_and_no_more(history):
+    history.calls.append(SampleCall("ben", (JANE, "sara"), name=f"{NAME} and Benedict Osei"))
+    ring = history.calls[0].ring()
+    ring["user"] |= {"name": "Benedict Osei", "custom": {"email": "Benedict@example.com"}}
+    history.post(ring)
+    history.post(json.dumps(ring).encode()[:-1])
+    history.register()
+    history.deliver()
+    blocked = a_queued_round("ben", cid="default:blocked", caller_id=JANE, caller_name=NAME, recipients=[{"id": "ben"}])
+    told = about_ring(AnnouncementType.UNREACHABLE, blocked, "ben", history.context.now(), reason="caller_blocked")
+    letter = DeadLetter("backend", "default", blocked.cid, told.document(), "away", history.context.now())
+    together(history.client, *bury(letter, 60))
+    assert b"Benedict" in b"".join(everything(history.client).values())
+    text = run_blocking(export("default", JANE), history.client).model_dump_json()
+    for told_by_others in ("Benedict", "caller_blocked", "never_from", OTHER):
+        assert told_by_others not in text
+    for own in (NAME, EMAIL, APNS_TOKEN, '"caller_id":"ben"', "default:blocked"):
+        assert own in text.replace('\\"', '"').replace('": "', '":"'), own
 
 
 def test_every_key_of_one_user_is_in_the_table():
