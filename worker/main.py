@@ -15,6 +15,7 @@ from bellhop.audience import audience
 from bellhop.clock import Micros, micros
 from bellhop.event_loop import collect_garbage_rarely, loop_factory
 from bellhop.i18n.texts import Texts
+from bellhop.privacy.unused_data import KeptDays
 from bellhop.queue.names import OLD_NAMES, QUEUE_OF, QUEUES, SEND_EVENTS_JOB, STREAM, TELL_CALLER_JOB
 from bellhop.ring_question import stream_questions
 from bellhop.settings import Settings
@@ -56,6 +57,7 @@ from worker.rejection_carrier import RejectionCarrier
 from worker.settle import queue_due_calls
 from worker.stream_state import StreamState
 from worker.stream_subscriptions import StreamSubscriptions
+from worker.unused_data_remover import UnusedDataRemover
 
 log = structlog.get_logger()
 
@@ -173,6 +175,9 @@ def _queue_worker(
         Erasures(store, name).keep_erasing,
         partial(status.keep_publishing, store, name, channels, settings.apns_apps, endpoints.values()),
     ]
+    kept = KeptDays(settings.unused_device_days, settings.unused_contact_days)
+    if any(kept):
+        background.append(UnusedDataRemover(store, name, kept, hears).keep_removing)
     if endpoints:
         background.append(Alarms(announcer, channels, endpoints).keep_watching)
     if questions:

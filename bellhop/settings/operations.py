@@ -8,6 +8,9 @@ from pydantic import AfterValidator, Field, SecretStr
 from bellhop.clock import Seconds
 from bellhop.settings.field_types import LongSecret, SettingsSection
 
+FEWEST_KEPT_DAYS, MOST_KEPT_DAYS = 30, 3_650
+"""A user may be on holiday for weeks, and must be rung afterwards."""
+
 
 def _otlp_endpoint(url: str) -> str:
     if not url:
@@ -17,6 +20,12 @@ def _otlp_endpoint(url: str) -> str:
     if find_spec("opentelemetry") is None or find_spec("opentelemetry.sdk") is None:
         raise ValueError('needs OpenTelemetry: pip install ".[otel]" in a checkout of Bellhop')
     return url
+
+
+def _kept_days(days: int) -> int:
+    if days and not FEWEST_KEPT_DAYS <= days <= MOST_KEPT_DAYS:
+        raise ValueError(f"must be 0, or a number of days from {FEWEST_KEPT_DAYS} to {MOST_KEPT_DAYS}")
+    return days
 
 
 class OperationsSettings(SettingsSection):
@@ -37,6 +46,12 @@ class OperationsSettings(SettingsSection):
     missed."""
     trail_days: Annotated[int, Field(ge=1, le=365)] = 7
     """How long Bellhop keeps the history of a call, counted from the call's last webhook."""
+    unused_device_days: Annotated[int, AfterValidator(_kept_days)] = 0
+    """After how many days a worker removes a device that was not registered again and sent no receipt; at least 30. 0:
+    devices are kept. Set it only if your app registers at every start (docs/privacy.md)."""
+    unused_contact_days: Annotated[int, AfterValidator(_kept_days)] = 0
+    """After how many days a worker removes the contact of a user, if neither contact nor preferences were written again
+    and no device of the user was used; at least 30. 0: contacts are kept."""
     metrics_token: LongSecret = SecretStr("")
     """Bearer token for GET /metrics, at least 16 characters. If it is empty, the page is off."""
     otlp_endpoint: Annotated[str, AfterValidator(_otlp_endpoint)] = ""

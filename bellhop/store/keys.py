@@ -355,6 +355,8 @@ ERASURES = "bellhop:erasures"
 """A sorted set: the forgotten people whose data must be looked for again, by when (unix µs)."""
 ERASURE_TURN = "bellhop:erasure-turn"
 """A string: the worker that looks for the data of forgotten people; it expires."""
+UNUSED_DATA_TURN = "bellhop:unused-data-turn"
+"""A string: the worker that removed unused data last; it expires after a day."""
 EXPORT_RUNS = "bellhop:export-runs"
 """Exists while the HTTP API reads all that is kept of a person."""
 

@@ -3,9 +3,9 @@
 The functions return Commands or Steps to run, so the web process (blocking client) and the worker (asyncio) share them.
 
 A user's keys are: their devices (a hash, device key -> device as JSON), contact and preferences (a hash of JSON, with
-the times `deactivated`, `reactivated`, `deleted` and `revoked` that Stream gives), and the rings held back (a hash,
-caller -> start of the last ring that quiet hours held back). The owner key of a token names its user. A device counts
-only for the user whom the owner key names: a token that moves to another user leaves the first.
+`written_at` and the times `deactivated`, `reactivated`, `deleted` and `revoked` that Stream gives), and the rings held
+back (a hash, caller -> start of the last ring that quiet hours held back). The owner key of a token names its user. A
+device counts only for the user whom the owner key names: a token that moves to another user leaves the first.
 """
 
 import asyncio
@@ -44,6 +44,8 @@ DECODED_AT_ONCE = 20
 LEAVING_S = 30 * 24 * 3600
 """How long the owner of a token stays if the removal of the token was not brought to its end. An app that is used
 registers its token again meanwhile."""
+WRITTEN_AT = "written_at"
+"""The field of a user that says when contact or preferences were last written (unix µs)."""
 HELD_BACK_TTL_S = 600
 """Longer than a second call's three minutes and its ring together: its missed-call notice reads this again."""
 

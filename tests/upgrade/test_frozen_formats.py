@@ -58,6 +58,11 @@ NEW_SINCE: dict[str, str] = {
         ),
         "alert rings; an older worker reads such a device as a token for notices",
     ),
+    **{
+        f"command_line/settings/`BELLHOP_UNUSED_{what}_DAYS`": "off by default; an older worker removes nothing"
+        for what in ("DEVICE", "CONTACT")
+    },
+    "redis/bellhop:person:default:<user>/holds/written_at": "an older version reads other fields, by their names",
     "command_line/settings/`BELLHOP_API_PAGE`": "a page for developers; off by default",
     "redis/bellhop:webhook:<hex>/holds/value/text": "it counts repeats; an older version checks that it exists",
     **{

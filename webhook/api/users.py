@@ -226,11 +226,12 @@ def _stored_json(request: ApiRequest, field: str) -> bytes | None:
 
 def _store(request: ApiRequest, field: str, value: Contact | Preferences) -> None:
     """Store a value, or delete it if it is the default, so that most users have nothing to read at a ring."""
-    key = user_key(request.tenant, request.user_id)
+    key, redis = user_key(request.tenant, request.user_id), request.context.redis
     if value == type(value)():
-        request.context.redis.hdel(key, field)
+        redis.hdel(key, field, registry.WRITTEN_AT)
     else:
-        request.context.redis.hset(key, field, value.model_dump_json(by_alias=True))
+        text, now = value.model_dump_json(by_alias=True), str(request.context.now())
+        redis.hset(key, mapping={field: text, registry.WRITTEN_AT: now})
 
 
 @operations.operation("GET", "/users/{user_id}/contact", answer=Contact)

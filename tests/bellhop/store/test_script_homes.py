@@ -94,6 +94,7 @@ HOMES = {
             "forgotten",
             "erasure",
             "export-runs",
+            "unused-data-turn",
         ),
         *("brake:", "tokens:", "apns-token:", "console:"),
     ),

@@ -1,0 +1,133 @@
+"""Removes devices and contacts that were not used for a number of days, if the settings say so. No I/O.
+
+A use is something that the user's app or the team's backend does: a registration, a report of a phone, a contact or
+preferences that are written. A push that a provider accepts is none: it does so for a phone in a drawer, too.
+Preferences stay: they are the user's wishes not to be disturbed.
+"""
+
+from collections import Counter
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from typing import Any, NamedTuple
+
+from bellhop.clock import MICROS_PER_SECOND, Micros
+from bellhop.domain.device import Device
+from bellhop.domain.phone import NEVER_HEARD_OF, PhoneRecord, read_record
+from bellhop.domain.user import Contact, Preferences
+from bellhop.privacy.entries import Entry
+from bellhop.privacy.places import DEVICES, Found, parts_of, place_of, read_entries
+from bellhop.privacy.walk import KEYS_AT_ONCE, replace
+from bellhop.store import registry
+from bellhop.store.keys import devices_key, phones_key, start_of, user_key
+from bellhop.store.redis_clock import read_time
+from bellhop.store.scripts import Command
+from bellhop.store.steps import Steps, side_by_side
+
+DAY_US = 24 * 3600 * MICROS_PER_SECOND
+MILLISECOND_US = 1_000
+REASON = "unused"
+"""Why a device was removed, as the team's backend reads it."""
+OF_USERS = (DEVICES, start_of(user_key("", "")))
+"""The starts of the keys that are looked at."""
+FIELDS = ("contact", "preferences", registry.WRITTEN_AT)
+
+Tell = Callable[[str, Device, Micros], Command | None]
+"""Returns the command that announces a removed device of a tenant; None if nobody hears of it."""
+
+
+class KeptDays(NamedTuple):
+    """How many days without a use something is kept; 0 for good."""
+
+    devices: int
+    contacts: int
+
+
+class StoredUser(NamedTuple):
+    """What Redis has of one user."""
+
+    tenant: str
+    user_id: str
+    devices: Sequence[Device]
+    records: Mapping[str, PhoneRecord]
+    """What the phones reported, by device key."""
+    fields: Mapping[str, bytes]
+    """Of FIELDS, those that the user has."""
+
+    def last_use(self, device: Device) -> Micros:
+        """Return when the device was last registered, or reported something."""
+        record = self.records.get(device.key, NEVER_HEARD_OF)
+        return max(device.registered_at, Micros(max(record.last_receipt_ms, record.health_at_ms) * MILLISECOND_US))
+
+
+def remove_unused(kept: KeptDays, tell: Tell) -> Steps[Counter[str]]:
+    """Look at all users. Returns how many devices and how many contacts were removed."""
+    removed: Counter[str] = Counter(devices=0, contacts=0)
+    cursor = -1
+    while cursor:
+        (cursor, names), time = yield [("SCAN", max(int(cursor), 0), "COUNT", KEYS_AT_ONCE), ("TIME",)]
+        cursor, now = int(cursor), read_time(time)
+        for user in (yield from _read_users(names)):
+            removed["devices"] += yield from _remove_devices(user, kept.devices, now, tell)
+            removed["contacts"] += yield from _remove_contact(user, kept.contacts, now)
+    return removed
+
+
+def _read_users(names: Iterable[bytes]) -> Steps[list[StoredUser]]:
+    keys = [key for name in names if (key := name.decode("utf-8", "replace")).startswith(OF_USERS)]
+    users = list(dict.fromkeys(parts_of(key, place) for key in keys if (place := place_of(key))))
+    reads: list[tuple[str, ...]] = []
+    for user in users:
+        reads += [("HVALS", devices_key(*user)), ("HGETALL", phones_key(*user)), ("HMGET", user_key(*user), *FIELDS)]
+    answers = iter((yield reads) if reads else [])
+    return [_stored_user(*user, next(answers), next(answers), next(answers)) for user in users]
+
+
+def _stored_user(tenant: str, user_id: str, devices: Any, records: Any, fields: Any) -> StoredUser:
+    place = place_of(phones_key(tenant, user_id))
+    assert place is not None  # noqa: S101 - the table has the reports of phones
+    return StoredUser(
+        tenant,
+        user_id,
+        registry.decode(devices),
+        {name.decode(): read_record(value) for name, value in read_entries(place, records)},
+        {name: value for name, value in zip(FIELDS, fields, strict=True) if value is not None},
+    )
+
+
+def _remove_devices(user: StoredUser, days: int, now: Micros, tell: Tell) -> Steps[int]:
+    """Remove devices, unless they are registered again meanwhile."""
+    unused = [device for device in user.devices if days and user.last_use(device) < now - days * DAY_US]
+    if not unused:
+        return 0
+    answers = yield from side_by_side([registry.remove(user.tenant, device) for device in unused])
+    removed = [device for device, answer in zip(unused, answers, strict=True) if answer == "done"]
+    told = [command for device in removed if (command := tell(user.tenant, device, now))]
+    if told:
+        yield told
+    return len(removed)
+
+
+def _remove_contact(user: StoredUser, days: int, now: Micros) -> Steps[int]:
+    """Remove the contact, unless it is written again meanwhile. The user's other fields stay."""
+    contact = user.fields.get("contact")
+    if not days or contact is None:
+        return 0
+    key = user_key(user.tenant, user.user_id)
+    written = user.fields.get(registry.WRITTEN_AT)
+    if written is None:  # an older version wrote it: the days begin now
+        yield [("HSETNX", key, registry.WRITTEN_AT, now)]
+        return 0
+    found = Found(Entry(b"contact", contact), _kept_of_contact(contact, user.fields.get("preferences")))
+    if found.change == found.entry or max(int(written), *map(user.last_use, user.devices), 0) >= now - days * DAY_US:
+        return 0
+    place = place_of(key)
+    assert place is not None  # noqa: S101 - the table has the users
+    (changed,) = yield [replace(key, place, [found])]
+    return int(changed)
+
+
+def _kept_of_contact(contact: bytes, preferences: bytes | None) -> Entry | None:
+    """Return what stays of a contact: the time zone, if the user has quiet hours; None if nothing stays."""
+    time_zone = registry.read_stored(Contact, contact).time_zone
+    if time_zone is None or registry.read_stored(Preferences, preferences).quiet_hours is None:
+        return None
+    return Entry(b"contact", Contact(time_zone=time_zone).model_dump_json(by_alias=True).encode())
