@@ -38,6 +38,8 @@ async def installation(tmp_path_factory):
         "STREAM_APPS": json.dumps(apps),
         "MISSED_GRACE_S": "0",
         "API_WRITES_PER_MINUTE": str(WRITES),
+        "USER_CALLS": "true",
+        "BADGE": "true",
     }
     async with Installation(tmp_path_factory.mktemp("installation"), settings, web_push=True) as installation:
         yield installation
@@ -439,6 +441,28 @@ async def test_a_muted_user_is_not_rung_and_the_trail_shows_why(installation, na
     await app("PUT", "me/preferences", body={})
     await installation.stream.post(SampleCall(members=(name,)).ring())
     assert await arrived(installation, f"t-{name}") == ["call.ring"]
+
+
+async def test_a_missed_call_is_on_the_icon_until_it_is_seen(installation, name):
+    app, phone = Client(installation, name), iphone("alert")
+    await app("POST", "me/devices", body=phone)
+
+    async def badge(number):
+        """The number on the icon once the phone has shown so many notices."""
+        shown = lambda: [arrival for arrival in installation.arrivals if arrival.token == phone["token"]]  # noqa: E731
+        await come_true(lambda: len(shown()) == number, SOON_S)
+        return shown()[-1].payload["aps"]["badge"]
+
+    calls = [SampleCall(f"sara-{name}", (name,)), SampleCall(f"tom-{name}", (name,))]
+    for number, call in enumerate(calls, 1):
+        await installation.stream.post(call.ring())
+        await installation.stream.post(call.missed())
+        assert await badge(number) == number
+    assert [call["seen"] for call in (await app("GET", "me/calls"))["calls"]] == [False, False]
+    assert await app("POST", "me/calls/seen", body={"call_cids": [calls[0].cid]}) == {"unseen": 1}
+    assert await app("POST", "me/calls/seen", body={"until": datetime.now(UTC).isoformat()}) == {"unseen": 0}
+    await installation.stream.post(SampleCall(f"ben-{name}", (name,)).notification())
+    assert await badge(3) == 0
 
 
 async def test_what_a_user_set_at_stream_keeps_phones_silent(installation, name):
