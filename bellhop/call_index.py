@@ -73,13 +73,16 @@ class NewEntry(NamedTuple):
 
 
 def _line(cid: str, people: Mapping[str, str]) -> str:
-    """Write the call's id, then all that a search compares with its words."""
+    """Write the call's id, then all that a search compares with its words.
+
+    A name may be cut off, but an id never: when a person is forgotten, a part of the id could not be recognized.
+    """
     parts, left = [cid] if cid == folded(cid) else [cid, folded(cid)], MAX_LINE
     for user_id, name in people.items():
+        if len(folded(user_id)) > left:
+            break
         parts.append(folded(user_id if name in ("", user_id) else f"{user_id} {name}")[:left])
         left -= len(parts[-1])
-        if left <= 0:
-            break
     return "\t".join(parts)
 
 

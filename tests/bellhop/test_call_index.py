@@ -15,6 +15,7 @@ from bellhop.call_index import (
     calls_with,
     listed_calls,
 )
+from bellhop.clock import Micros
 from bellhop.store.blocking_client import run_script
 from bellhop.store.homes import home_of, names_of, partition_of, partitions
 from bellhop.store.keys import calls_key, calls_of_user_key, people_of_calls_key
@@ -159,3 +160,13 @@ def test_the_lists_of_all_partitions_are_read_as_one(redis_client):
     assert [[call.cid for call in batch] for batch in listed_calls(redis_client, "default", "ben", 0, 4, among)] == [
         ["default:5"]
     ]
+
+
+@pytest.mark.parametrize("length", range(1, 30))
+def test_a_line_has_no_part_of_an_id(length):
+    """Else forgetting a person could not recognize the rest of the id."""
+    people = {f"{number:02}-{'x' * length}": f"Name {number}" for number in range(99)}
+    entry = NewEntry("default:1", people, Micros(1), begins=True)
+    _, *parts = entry.for_tenant()["line"].split("\t")
+    assert {part.partition(" ")[0] for part in parts} <= people.keys()
+    assert MAX_LINE - 40 < len("".join(parts)) <= MAX_LINE
