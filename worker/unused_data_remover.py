@@ -7,7 +7,8 @@ import structlog
 
 from bellhop.audience import Audience, tell_of_removal
 from bellhop.clock import Seconds
-from bellhop.privacy.unused_data import REASON, KeptDays, remove_unused
+from bellhop.domain.announcement import UNUSED
+from bellhop.privacy.unused_data import KeptDays, remove_unused
 from bellhop.privacy.walk import run
 from bellhop.store.async_client import Store
 from bellhop.store.keys import UNUSED_DATA_TURN
@@ -26,7 +27,7 @@ class UnusedDataRemover:
 
     def __init__(self, store: Store, worker: str, kept: KeptDays, audience: Audience | None) -> None:
         self._store, self._worker, self._kept = store, worker, kept
-        self._tell = partial(tell_of_removal, audience, reason=REASON)
+        self._tell = partial(tell_of_removal, audience, reason=UNUSED)
 
     async def keep_removing(self) -> None:
         """Make a pass each day."""

@@ -62,6 +62,8 @@ MOVED = "moved"
 """The reason if another user registered the token."""
 TOO_MANY = "too_many"
 """The reason if the user had too many devices, and this was the oldest."""
+UNUSED = "unused"
+"""The reason if the device was not used for as many days as the settings say."""
 
 SAYS_WHY = {AnnouncementType.UNREACHABLE: "reason", AnnouncementType.MISSED_NOTICE: "by"}
 """The field of an announcement about a ring that says why or how. It is private."""

@@ -24,8 +24,6 @@ from bellhop.store.steps import Steps, side_by_side
 
 DAY_US = 24 * 3600 * MICROS_PER_SECOND
 MILLISECOND_US = 1_000
-REASON = "unused"
-"""Why a device was removed, as the team's backend reads it."""
 OF_USERS = (DEVICES, start_of(user_key("", "")))
 """The starts of the keys that are looked at."""
 FIELDS = ("contact", "preferences", registry.WRITTEN_AT)
