@@ -39,7 +39,9 @@ def main(url: str, api_key: str, server_token: str, user_token: str) -> None:
     backend = AuthenticatedClient(url, server_token, headers=headers, raise_on_unexpected_status=True)
     app = AuthenticatedClient(url, user_token, headers=headers, raise_on_unexpected_status=True)
 
-    phone = ApnsRegistration("com.example.calls", Kind.VOIP, "apns", "a1" * 32, name="Jane's iPhone")
+    phone = ApnsRegistration(
+        app="com.example.calls", provider="apns", kind=Kind.VOIP, token="a1" * 32, name="Jane's iPhone"
+    )
     device = expect(RegisteredDevice, register_device.sync("me", client=app, body=phone))
     assert device.environment is Environment.PRODUCTION and device.platform is UNSET
     devices = expect(DevicesOfUser, list_devices.sync("jane", client=backend)).devices
