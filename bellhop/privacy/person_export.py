@@ -98,8 +98,10 @@ def _changed(place: KeyKind, context: Context, entry: Entry) -> Entry | None:
 def _exported_entry(entry: Entry, user_id: str) -> ExportedEntry:
     value = as_json(entry.value) if entry.name == b"data" else entry.value
     name = _own_part(_read(entry.name), user_id)
+    if isinstance(name, dict):  # a member of the console's audit names the operator, who is another person
+        name.pop("by", None)
     return ExportedEntry(
-        name=json.dumps(name) if isinstance(name, list) else _unmarked(entry.name.decode("utf-8", "replace")),
+        name=json.dumps(name) if isinstance(name, list | dict) else _unmarked(entry.name.decode("utf-8", "replace")),
         value=_own_part(_read(value), user_id),
     )
 

@@ -352,7 +352,7 @@ def test_an_export_has_other_peoples_ids_and_no_more(history):
     together(history.client, *bury(letter, 60))
     assert b"Benedict" in b"".join(everything(history.client).values())
     text = run_blocking(export("default", JANE), history.client).model_dump_json()
-    for told_by_others in ("Benedict", "caller_blocked", "never_from", OTHER):
+    for told_by_others in ("Benedict", "caller_blocked", "never_from", "support", OTHER):
         assert told_by_others not in text
     for own in (NAME, EMAIL, APNS_TOKEN, '"caller_id":"ben"', "default:blocked"):
         assert own in text.replace('\\"', '"').replace('": "', '":"'), own
