@@ -37,7 +37,14 @@ async def test_another_worker_takes_the_ring_away(tmp_path):
         await come_true(lambda: service.pushes(browser))
         await service.stop()
         connecting = asyncio.Event()
-        dark = await asyncio.start_server(lambda *_: connecting.set(), "127.0.0.1", service.port)
+
+        async def answer_nothing(reader, writer):
+            connecting.set()
+            while await reader.read(1_000):
+                pass
+            writer.close()
+
+        dark = await asyncio.start_server(answer_nothing, "127.0.0.1", service.port)
         await installation.stream.post(call.accepted("jane"))
         await asyncio.wait_for(connecting.wait(), 30)  # the device is claimed, and nothing is sent yet
         [sending] = await with_a_notice_job(installation)

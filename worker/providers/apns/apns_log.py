@@ -25,7 +25,7 @@ class ApnsLog(ConnectionLog):
         log.info("apns_connection_ends", code=code, reason=reason, in_flight=in_flight)
 
     def lost(self, error: str) -> None:
-        """A connection was closed without a word."""
+        """A connection broke, or was closed without notice."""
         log.info("apns_connection_lost", error=error)
 
     def aborted(self, why: str, in_flight: int) -> None:

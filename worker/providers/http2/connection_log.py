@@ -17,7 +17,7 @@ class ConnectionLog:
         """The provider closes a connection, and answers the requests in flight before."""
 
     def lost(self, error: str) -> None:
-        """A connection was closed without a word."""
+        """A connection broke, or was closed without notice."""
 
     def aborted(self, why: str, in_flight: int) -> None:
         """A connection was given up."""

@@ -37,7 +37,7 @@ class Http2Pool:
         connection_log: ConnectionLog = NO_LOG,
         make_socket: SocketFactoryType | None = None,
     ) -> None:
-        """`make_socket` raises OSError for an address that must not be connected to. A proxy is not asked of it."""
+        """`make_socket` raises OSError for an address that must not be connected to. It is not used behind a proxy."""
         parts = urlsplit(url)
         self.host, self.port = parts.hostname or "", parts.port or 443
         self.authority = parts.netloc
