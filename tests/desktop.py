@@ -1,7 +1,7 @@
 """A stand-in for the desktop: it shows the notifications of browsers, and presses their buttons.
 
-On Linux, browsers hand notifications to the owner of org.freedesktop.Notifications on D-Bus, headless browsers too. Who
-has this name sees what a user would see, and a button that it presses is a real click for the browser.
+On Linux, browsers send notifications to the owner of org.freedesktop.Notifications on D-Bus, with a window or without.
+For the browser, the signal of a pressed button is a real click.
 """
 
 import asyncio
@@ -81,7 +81,7 @@ class Desktop:
     async def press(self, label):
         """Press the button on the newest notification that has it; the notification closes."""
         number = max(number for number, notification in self.shown.items() if label in notification.buttons)
-        await self._tell("ActionInvoked", "us", number, self.shown[number].buttons[label])
+        await self._signal("ActionInvoked", "us", number, self.shown[number].buttons[label])
         await self._close(number, CLOSED_BY_USER)
 
     async def dismiss(self):
@@ -90,9 +90,9 @@ class Desktop:
 
     async def _close(self, number, reason):
         if self.shown.pop(number, None) is not None:
-            await self._tell("NotificationClosed", "uu", number, reason)
+            await self._signal("NotificationClosed", "uu", number, reason)
 
-    async def _tell(self, signal, signature, *values):
+    async def _signal(self, signal, signature, *values):
         await self._bus.send(new_signal(DBusAddress(PATH, NAME, NAME), signal, signature, values))
 
     async def _serve(self):

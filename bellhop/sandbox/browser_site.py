@@ -48,10 +48,10 @@ class BrowserSite(HttpStandIn):
 
     async def registered(self) -> str:
         """Wait until a browser is registered. Returns the device's id. Raises RuntimeError if it could not."""
-        said = await self._registered.get()
-        if "error" in said:
-            raise RuntimeError(said["error"])
-        return said["id"]
+        result = await self._registered.get()
+        if "error" in result:
+            raise RuntimeError(result["error"])
+        return result["id"]
 
     async def start(self) -> "BrowserSite":
         """Start to listen."""

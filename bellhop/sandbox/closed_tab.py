@@ -61,7 +61,7 @@ class ClosedTab:
     def _open(self, program: str) -> None:
         folder = self.here.folder / "browser"
         folder.mkdir()
-        # Without the desktop's D-Bus, nothing shows up on the screen of whoever runs the demo.
+        # Without the desktop's D-Bus, the notifications stay off the user's screen.
         environment = {name: value for name, value in os.environ.items() if name != "DBUS_SESSION_BUS_ADDRESS"}
         self._browser = HeadlessBrowser(program, folder, self.site, environment)
         token = jwt.encode({"user_id": USER_ID, "iat": int(time.time())}, SECRET, "HS256")
@@ -93,6 +93,6 @@ class ClosedTab:
         await run_steps(register("default", device), self.here.store)
 
     def _decrypted(self, push: dict[str, str]) -> None:
-        """The real browser says what it decrypted."""
+        """Note a push that the real browser decrypted."""
         at = Seconds(time.time())
         self.here.arrive(Arrival(Provider.WEB_PUSH, NAME, push["type"], push["call_cid"], at, push))

@@ -19,7 +19,6 @@ FIREFOX_PREFERENCES = {
     "permissions.default.desktop-notification": 1,
     "browser.shell.checkDefaultBrowser": False,
     "browser.startup.homepage_override.mstone": "ignore",
-    "services.settings.server": "data:,#remote-settings-dummy/v1",
     "app.normandy.enabled": False,
     "browser.newtabpage.enabled": False,
     "browser.newtabpage.activity-stream.feeds.topsites": False,

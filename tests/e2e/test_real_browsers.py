@@ -67,33 +67,35 @@ async def until(look, expected):
 
 
 @pytest_asyncio.fixture(scope="module", loop_scope="module")
-async def house(tmp_path_factory):
+async def installation(tmp_path_factory):
     """An installation, and a callee in each browser."""
     if not (MAY_SHOW and all(PROGRAMS.values())):
         pytest.skip(SKIPPED)
     folder = tmp_path_factory.mktemp("browsers")
-    house = Installation(folder, {"RECEIPT_SECRET": "signs-the-receipts", "MISSED_GRACE_S": "60"}, web_push=True)
+    installation = Installation(folder, {"RECEIPT_SECRET": "signs-the-receipts", "MISSED_GRACE_S": "60"}, web_push=True)
     async with AsyncExitStack() as stack:
-        sites = {make: BrowserSite(house.push_service, house.authority) for make in PROGRAMS}
+        sites = {make: BrowserSite(installation.push_service, installation.authority) for make in PROGRAMS}
         for site in sites.values():
             await stack.enter_async_context(site)
-        house.settings["WEB_ORIGINS"] = ",".join(site.url for site in sites.values())
-        desktops = {make: await open_browser(make, site, house, stack) for make, site in sites.items()}
-        await stack.enter_async_context(house)
-        house.callees = {make: await callee(make, site, desktops[make], house) for make, site in sites.items()}
-        yield house
+        installation.settings["WEB_ORIGINS"] = ",".join(site.url for site in sites.values())
+        desktops = {make: await open_browser(make, site, installation, stack) for make, site in sites.items()}
+        await stack.enter_async_context(installation)
+        installation.callees = {
+            make: await callee(make, site, desktops[make], installation) for make, site in sites.items()
+        }
+        yield installation
 
 
-async def open_browser(make, site, house, stack):
+async def open_browser(make, site, installation, stack):
     """Start a browser on a desktop of its own. Its page waits until it may register."""
-    folder = house.folder / make
+    folder = installation.folder / make
     folder.mkdir()
     desktop = await stack.enter_async_context(Desktop(folder))
     environment = os.environ | {"DBUS_SESSION_BUS_ADDRESS": desktop.address}
     browser = HeadlessBrowser(PROGRAMS[make], folder, site, environment)
     token = jwt.encode({"user_id": user_id(make), "iat": int(time.time())}, SECRET, "HS256")
     stack.callback(browser.close)
-    browser.open(site.page(bellhop=house.url, token=token, worker="/bellhop-worker.js", name=make))
+    browser.open(site.page(bellhop=installation.url, token=token, worker="/bellhop-worker.js", name=make))
     return desktop
 
 
@@ -101,59 +103,59 @@ def user_id(make):
     return f"{make}-user"
 
 
-async def callee(make, site, desktop, house):
+async def callee(make, site, desktop, installation):
     """Let the page of a browser register it."""
     site.may_register.set()
     device_id = await asyncio.wait_for(site.registered(), WITHIN_S)
-    (device,) = registry.decode(await house.store.call("HVALS", devices_key("default", user_id(make))))
+    (device,) = registry.decode(await installation.store.call("HVALS", devices_key("default", user_id(make))))
     assert device.key == device_id
     return Callee(user_id(make), site, desktop, device)
 
 
 @pytest.fixture(params=PROGRAMS)
-def user(request, house):
-    return house.callees[request.param]
+def user(request, installation):
+    return installation.callees[request.param]
 
 
-async def reports(house, call):
+async def reports(installation, call):
     """What the browser reported of a call."""
-    lines = await trail_of(house.store, call.cid)
+    lines = await trail_of(installation.store, call.cid)
     rang = ["rang" for line in lines if isinstance(line, PhoneRang)]
     return rang + [line.outcome for line in lines if isinstance(line, PhoneReported)]
 
 
-async def rung(house, user):
+async def rung(installation, user):
     call = SampleCall(members=(user.name,))
-    await house.stream.post(call.ring())
+    await installation.stream.post(call.ring())
     await user.shows("Sara Lind is calling you")
     return call
 
 
-async def standings(house, call):
-    lines = await trail_of(house.store, call.cid)
+async def standings(installation, call):
+    lines = await trail_of(installation.store, call.cid)
     return [(line.user, line.outcome) for line in lines if isinstance(line, UserSettled)]
 
 
-async def test_a_ring_shows_and_a_click_declines(house, user):
-    assert house.push_service.browsers[user.device.token].subscribed_with == house.web_push_keys.public
-    call = await rung(house, user)
+async def test_a_ring_shows_and_a_click_declines(installation, user):
+    assert installation.push_service.browsers[user.device.token].subscribed_with == installation.web_push_keys.public
+    call = await rung(installation, user)
     (ring,) = user.desktop.shown.values()
     assert {"Answer", "Decline"} <= ring.buttons.keys()
-    await until(lambda: reports(house, call), ["rang"])
+    await until(lambda: reports(installation, call), ["rang"])
     await user.desktop.press("Decline")
-    await until(lambda: reports(house, call), ["rang", "declined"])
-    await come_true(lambda: [reject.user for reject in house.stream_api.rejects if reject.cid == call.cid])
-    await until(lambda: standings(house, call), [(user.name, "declined")])
+    await until(lambda: reports(installation, call), ["rang", "declined"])
+    await come_true(lambda: [reject.user for reject in installation.stream_api.rejects if reject.cid == call.cid])
+    await until(lambda: standings(installation, call), [(user.name, "declined")])
     await come_true(lambda: user.desktop.history[-1] == "Call from Sara Lind")
     await user.shows()
-    assert await reports(house, call) == ["rang", "declined"], "a click on Decline does not dismiss the ring"
+    assert await reports(installation, call) == ["rang", "declined"], "a click on Decline does not dismiss the ring"
     assert set(user.site.mozilla.acks) <= {DELIVERED}
 
 
-async def test_the_missed_call_replaces_the_ring(house, user):
-    call = await rung(house, user)
-    await until(lambda: reports(house, call), ["rang"])
-    await house.stream.post(call.rejected(user.name, "busy"))
+async def test_the_missed_call_replaces_the_ring(installation, user):
+    call = await rung(installation, user)
+    await until(lambda: reports(installation, call), ["rang"])
+    await installation.stream.post(call.rejected(user.name, "busy"))
     await user.shows("Missed call")
     (missed,) = user.desktop.shown.values()
     assert "You missed a call from Sara Lind" in missed.body
@@ -161,20 +163,20 @@ async def test_the_missed_call_replaces_the_ring(house, user):
     assert set(user.site.mozilla.acks) <= {DELIVERED}
 
 
-async def test_a_ring_that_the_user_closes_is_reported(house, user):
+async def test_a_ring_that_the_user_closes_is_reported(installation, user):
     user.desktop.shown.clear()
-    call = await rung(house, user)
+    call = await rung(installation, user)
     await user.desktop.dismiss()
-    await until(lambda: reports(house, call), ["rang", "dismissed"])
+    await until(lambda: reports(installation, call), ["rang", "dismissed"])
 
 
-async def test_a_late_ring_does_not_ring(house, user):
+async def test_a_late_ring_does_not_ring(installation, user):
     """The message waited at the push service until the ring was over."""
     user.desktop.shown.clear()
     round_ = a_round(user.name, cid="default:late")
     (push,) = plan(PushKind.RING, round_, {user.name: [user.device]}, round_.started_at).pushes
-    keys = VapidHeaders(house.web_push_keys.private, house.web_push_keys.public, "mailto:ops@example.com")
-    service = house.push_service
+    keys = VapidHeaders(installation.web_push_keys.private, installation.web_push_keys.public, "mailto:ops@example.com")
+    service = installation.push_service
     sender = WebPushSender(keys, services=[service.host], allowed_networks=["127.0.0.1"], ca_file=service.ca_file)
     late = replace(push, payload=push.payload | {"expires_at": str(int(time.time() * 1000) - 1)})
     await sender.send(late, 5)
@@ -184,7 +186,7 @@ async def test_a_late_ring_does_not_ring(house, user):
     assert set(user.site.mozilla.acks) <= {DELIVERED}
 
 
-async def test_firefox_says_what_it_cannot_decrypt(house):
-    user = house.callees["firefox"]
-    await house.push_service.browsers[user.device.token].deliver(b"x" * 200, 30)
+async def test_firefox_says_what_it_cannot_decrypt(installation):
+    user = installation.callees["firefox"]
+    await installation.push_service.browsers[user.device.token].deliver(b"x" * 200, 30)
     await come_true(lambda: user.site.mozilla.acks[UNREADABLE])

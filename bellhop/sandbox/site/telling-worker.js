@@ -1,4 +1,4 @@
-/** The service worker of clients/web. It also tells its site what it decrypted: nobody else can read it. */
+/** The service worker of clients/web. It also posts each push to its site, since only the browser can decrypt it. */
 importScripts("/bellhop-worker.js");
 
 self.addEventListener("push", (event) => {
