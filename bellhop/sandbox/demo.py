@@ -251,7 +251,7 @@ class Demo:
 Everything keeps running until you press Ctrl-C. To ring Ben and Leo yourself, run this in another terminal:
 
   BODY='{{"type":"call.ring","created_at":"'$(date -u +%FT%TZ)'","call_cid":"default:mine",\
-"session_id":"'$(date +%s)'","user":{{"id":"you","name":"You"}},\
+"session_id":"'$(date +%s)'","user":{{"id":"you","name":"Your shell"}},\
 "members":[{{"user_id":"ben-osei"}},{{"user_id":"leo-marin"}}]}}'
   curl {here.url}/webhooks/stream -d "$BODY" -H 'X-API-KEY: {API_KEY}' \\
     -H "X-SIGNATURE: $(printf %s "$BODY" | openssl dgst -sha256 -hmac {SECRET} | sed 's/.*= //')"
