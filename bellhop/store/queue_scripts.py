@@ -5,8 +5,9 @@ workers (lua/lib/queue_keys.lua).
 """
 
 import base64
+import contextlib
 import zlib
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from functools import cache
 from typing import Any, Literal
 
@@ -63,12 +64,14 @@ def begin_job(queue: str, worker: str, job_id: bytes, *, alone: bool) -> Command
 
     `alone`: a suspect may begin too, since the worker begins no other job now.
     """
-    return _of_queue("begin_job", queue, worker, job_id, "alone" if alone else "")
+    return _of_queue("begin_job", queue, worker, job_id, "alone" if alone else "", jobs=[job_id])
 
 
 def show_runs(queue: str, worker: str, runs: Iterable[tuple[bytes, bytes, Seconds]]) -> Command:
     """Write RQ's records of runs that go on: the id of each job, when the run began, and how long ago that was."""
-    return _of_queue("show_runs", queue, worker, *(part for run in runs for part in run))
+    shown = list(runs)
+    parts = (part for run in shown for part in run)
+    return _of_queue("show_runs", queue, worker, *parts, jobs=[job_id for job_id, _, _ in shown])
 
 
 def finish_job(
@@ -79,7 +82,8 @@ def finish_job(
     `shown`: `show_runs` has run, or may have. The script returns 1, or 0 if another worker has the job.
     """
     leaves_s = f"{now / MICROS_PER_SECOND + keep_s:.6f}"
-    return _of_queue("finish_job", queue, worker, job_id, began, keep_s, iso(now), leaves_s, "shown" if shown else "")
+    args = (worker, job_id, began, keep_s, iso(now), leaves_s, "shown" if shown else "")
+    return _of_queue("finish_job", queue, *args, jobs=[job_id])
 
 
 def fail_job(
@@ -97,17 +101,17 @@ def fail_job(
     The script returns the job's status now, or None if another worker has the job.
     """
     packed = base64.b64encode(zlib.compress(reason.encode()))  # as RQ stores it
-    return _of_queue("fail_job", queue, worker, job_id, began, verdict, packed, keep_s)
+    return _of_queue("fail_job", queue, worker, job_id, began, verdict, packed, keep_s, jobs=[job_id])
 
 
 def hand_back_job(queue: str, worker: str, job_id: bytes, began: bytes) -> Command:
     """Put an unfinished job at the front of its queue. The script returns 1, or 0 if another worker has the job."""
-    return _of_queue("hand_back_job", queue, worker, job_id, began)
+    return _of_queue("hand_back_job", queue, worker, job_id, began, jobs=[job_id])
 
 
 def requeue_failed(queue: str, job_id: str, now: str) -> Command:
     """Queue a failed job again; `now` is in RQ's form. The script returns 1, or 0 if the job has not failed."""
-    return Command("queue/requeue_failed", [*queue_keys([queue]), RQ_QUEUES], [job_id, now])
+    return Command("queue/requeue_failed", [*queue_keys([queue]), RQ_QUEUES, rq_job_key(job_id)], [job_id, now])
 
 
 def renew_lease(
@@ -189,8 +193,16 @@ def remove_worker(worker: str | bytes, queues: Iterable[str], *, died: bool, lim
     return _of_workers("remove_worker", queues, worker, "lost" if died else "left", limit)
 
 
-def _of_queue(name: str, queue: str, *args: Argument) -> Command:
-    return Command(f"queue/{name}", _keys_with_one(queue), args)
+def _of_queue(name: str, queue: str, *args: Argument, jobs: Iterable[bytes] = ()) -> Command:
+    """Return a script about one queue; `jobs` are those that it is surely about."""
+    return Command(f"queue/{name}", (*_keys_with_one(queue), *_keys_of_jobs(jobs)), args)
+
+
+def _keys_of_jobs(job_ids: Iterable[bytes]) -> Iterator[str]:
+    """Yield the keys of jobs. An id that RQ did not make need not be UTF-8: its key is left to the script."""
+    for job_id in job_ids:
+        with contextlib.suppress(UnicodeDecodeError):
+            yield rq_job_key(job_id.decode())
 
 
 def _of_workers(name: str, queues: Iterable[str], *args: Argument) -> Command:

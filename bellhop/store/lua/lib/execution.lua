@@ -48,15 +48,20 @@ end
 local function hand_back(queue, worker, id, count_death)
   local job, pause = job_prefix .. id, 0
   local status, owner, began = unpack(job_fields(id, 'status', 'worker_name', 'started_at'), 1, 3)
-  end_execution(queue, worker, id, began)
-  if status ~= 'queued' and not (status == 'started' and owner == worker) then return 0 end
-  -- A job that had not begun cannot have killed the worker.
-  if count_death and status == 'started' then pause = count_death(id, began or '') end
-  redis.call('HSET', job, 'status', pause > 0 and 'scheduled' or 'queued')
-  if pause > 0 then
-    redis.call('ZADD', queue.scheduled, math.ceil(now_us() / 1e6 + pause), id)
-  else
-    redis.call('LPUSH', queue.waiting, id)
+  local runs_again = status == 'queued' or status == 'started' and owner == worker
+  if runs_again then
+    -- A job that had not begun cannot have killed the worker.
+    if count_death and status == 'started' then pause = count_death(id, began or '') end
+    if pause > 0 then
+      redis.call('ZADD', queue.scheduled, math.ceil(now_us() / 1e6 + pause), id)
+    else
+      redis.call('LPUSH', queue.waiting, id)
+    end
+    redis.call('HSET', job, 'status', pause > 0 and 'scheduled' or 'queued')
   end
-  return 1
+  -- It leaves the list last: if a command before it fails, the job is on the list, and is given back again.
+  redis.call('ZREM', queue.wip, id .. ':' .. worker)
+  hide_run(worker, id)
+  redis.call('LREM', inflight_key(queue, worker), -1, id)
+  return runs_again and 1 or 0
 end

@@ -36,12 +36,13 @@ for _, queue in ipairs(queues_from(7)) do
   remove_expired(queue.failed)
   local due = redis.call('ZRANGEBYSCORE', queue.scheduled, 0, now_s, 'LIMIT', 0, limit)
   for _, id in ipairs(due) do
-    redis.call('ZREM', queue.scheduled, id)
     local status, tenant = unpack(job_fields(id, 'status', 'tenant'), 1, 2)
     if status == 'scheduled' then
-      redis.call('HSET', job_prefix .. id, 'status', 'queued', 'enqueued_at', iso(now))
       put_on_queue(queue, id, tenant)
+      redis.call('HSET', job_prefix .. id, 'status', 'queued', 'enqueued_at', iso(now))
     end
+    -- This comes last: if a command before it fails, the job is queued again. A worker begins it once.
+    redis.call('ZREM', queue.scheduled, id)
   end
   if in_turn then begin_turns(queue) end
   if #due == limit then more = 1 end

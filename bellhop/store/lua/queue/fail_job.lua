@@ -1,6 +1,6 @@
 -- Record a failure, or queue the job again if RQ's Retry(max=…, interval=…) allows it. Of the job it reads only a few
 -- fields of its hash, so it also works for a job whose data cannot be read. If it is run again, it changes nothing.
--- KEYS: lib/queue_keys.lua, one queue
+-- KEYS: lib/queue_keys.lua, one queue; then the job
 -- ARGV: worker, job id, when this run of it began, "failed", "stopped" or "retry" (failed if no retries are
 --       left), reason as RQ stores it (deflated, base64), seconds to keep the job if it does not say itself
 -- Returns the job's status now; nil if another worker has the job.

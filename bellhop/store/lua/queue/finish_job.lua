@@ -1,5 +1,5 @@
 -- Mark a job finished. If it is run again because its answer was lost, it changes nothing.
--- KEYS: lib/queue_keys.lua, one queue
+-- KEYS: lib/queue_keys.lua, one queue; then the job
 -- ARGV: worker, job id, when this run of it began, seconds to keep it, now by Redis's clock as RQ writes it, when the job
 --       leaves the registry of finished jobs (unix s), "shown" if show_runs.lua has shown this run
 -- Returns 1, or 0 if another worker has the job.

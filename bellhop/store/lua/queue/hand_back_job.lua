@@ -1,5 +1,5 @@
 -- Put an unfinished job back at the front of its queue.
--- KEYS: lib/queue_keys.lua, one queue
+-- KEYS: lib/queue_keys.lua, one queue; then the job
 -- ARGV: worker, job id, when this run of it began
 -- Returns 1, or 0 if another worker has the job, or another run.
 -- include: lib/execution

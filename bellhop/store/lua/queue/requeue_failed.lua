@@ -1,5 +1,5 @@
 -- Queue a failed job again, as it was when it was new. It reads none of the job's fields, so invalid ones do no harm.
--- KEYS: lib/queue_keys.lua, one queue; then the set of all queues
+-- KEYS: lib/queue_keys.lua, one queue; then the set of all queues, and the job
 -- ARGV: job id, now (ISO 8601)
 -- include: lib/queue_keys
 -- Returns 1, or 0 if the job is not among the queue's failed jobs.

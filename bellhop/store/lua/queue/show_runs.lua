@@ -1,5 +1,5 @@
 -- Write RQ's records of runs that go on: dashboards read them. Runs that have ended meanwhile are left out.
--- KEYS: lib/queue_keys.lua, one queue
+-- KEYS: lib/queue_keys.lua, one queue; then the jobs
 -- ARGV: worker, then for each run: job id, when it began, how many s ago that was, …
 -- include: lib/execution
 local worker, now_s = ARGV[1], now_us() / 1e6

@@ -23,17 +23,18 @@ end
 
 local counts = {}
 local function take_back(id, worker)
+  -- This comes first: if a command after it fails, the job is still where this script finds it. A worker does not begin it twice.
+  redis.call('LPUSH', queue.waiting, id)
   for _, execution in ipairs(redis.call('ZRANGE', executions_prefix .. id, 0, -1)) do
     redis.call('ZREM', queue.wip, id .. ':' .. execution)
     redis.call('DEL', execution_prefix .. id .. ':' .. execution)
   end
   redis.call('DEL', executions_prefix .. id)
-  redis.call('ZREM', queue.failed, id)
-  redis.call('LREM', intermediate, 0, id)
   redis.call('HDEL', job_prefix .. id, 'started_at', 'ended_at', 'worker_name', 'last_heartbeat', 'exc_info')
   redis.call('HSET', job_prefix .. id, 'status', 'queued')
   redis.call('PERSIST', job_prefix .. id)
-  redis.call('LPUSH', queue.waiting, id)
+  redis.call('ZREM', queue.failed, id)
+  redis.call('LREM', intermediate, 0, id)
   counts[worker] = (counts[worker] or 0) + 1
 end
 

@@ -58,11 +58,12 @@ local function skip_late_jobs(job)
     end
     local before, due = redis.call('ZCARD', scheduled), {}
     for number, late_id in ipairs(late) do
-      redis.call('HSET', job_prefix .. late_id, 'status', 'scheduled', 'put_off', '1')
       due[2 * number - 1] = math.ceil(now / 1e6 + (before + number) / LATE_PER_S)
       due[2 * number] = late_id
     end
+    -- This comes first: a job that does not wait any more must be in the set of scheduled jobs.
     redis.call('ZADD', scheduled, unpack(due))
+    for _, late_id in ipairs(late) do redis.call('HSET', job_prefix .. late_id, 'status', 'scheduled', 'put_off', '1') end
     redis.call('LREM', list, -1, job.id)
     redis.call('LTRIM', source, #late - 1, -1)
     left = left - #late
