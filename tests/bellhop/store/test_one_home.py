@@ -6,9 +6,9 @@ import pytest
 import redis
 
 from bellhop.store.blocking_client import run_script
-from bellhop.store.homes import common_home
+from bellhop.store.homes import ALONE, Partition, common_home
 from bellhop.store.keys import lease_key
-from bellhop.store.scripts import sha1
+from bellhop.store.scripts import placed, sha1
 from tests.bellhop.store.test_script_homes import COMMANDS
 from tests.bellhop.store.test_scripts_that_fail import SCRIPTS
 from tests.one_home import each_script_has_one_home, violations
@@ -19,17 +19,31 @@ def test_the_keys_that_a_script_is_given_have_one_home(command):
     assert common_home(command.keys).kind
 
 
+def run_all(redis_client, partition):
+    """Run each script on keys of a partition; returns the keys that there were after them."""
+    keys = set()
+    for before, command in SCRIPTS.values():
+        redis_client.flushdb()
+        redis_client.set(partition.key(lease_key("w-1")), "1")
+        for each in [*before, command]:
+            run_script(redis_client, placed(each, partition))
+        keys |= set(redis_client.scan_iter())
+    for command in COMMANDS:
+        with contextlib.suppress(redis.ResponseError):  # some of them have no arguments
+            run_script(redis_client, placed(command, partition))
+    return keys | set(redis_client.scan_iter())
+
+
 def test_scripts_use_keys_of_one_home(redis_url, redis_client):
     with each_script_has_one_home(redis_url):
-        for before, command in SCRIPTS.values():
-            redis_client.flushdb()
-            redis_client.set(lease_key("w-1"), "1")
-            for each in [*before, command]:
-                run_script(redis_client, each)
-        redis_client.flushdb()
-        for command in COMMANDS:
-            with contextlib.suppress(redis.ResponseError):  # some of them have no arguments
-                run_script(redis_client, command)
+        run_all(redis_client, *ALONE)
+
+
+def test_scripts_use_only_keys_of_their_partition(redis_client):
+    """A single Redis can hold the keys of a partition."""
+    keys = run_all(redis_client, Partition("16.3"))
+    assert len(keys) > 20
+    assert [key for key in keys if b":{16.3}:" not in key] == []
 
 
 CROSSING = """1.2 [0 127.0.0.1:1] "EVALSHA" "{sha}" "1" "bellhop:call:acme:default:1" "bellhop:devices:acme:" "ann"

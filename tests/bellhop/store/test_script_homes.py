@@ -239,6 +239,13 @@ def test_the_table_and_this_test_know_every_script():
     assert sorted(table()) == sorted(names)
 
 
+@pytest.mark.parametrize("command", [c for c in COMMANDS if "email" not in c.script], ids=lambda c: c.script)
+def test_a_script_gets_no_key_as_an_argument(command):
+    """A channel is not a key."""
+    found = [key for arg in command.args for key in KEY.findall(text_of(arg)) if key != "bellhop:live:"]
+    assert not found
+
+
 def test_every_key_has_one_home():
     constants = [value for name, value in vars(keys).items() if name.isupper()]
     for key in constants:
