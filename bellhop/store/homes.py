@@ -58,7 +58,18 @@ _WITH_OTHERS: dict[str, HomeKind] = {
 }
 """Keys that do not name their home. Their commands have another key that does."""
 _IN_EACH_PARTITION = frozenset(
-    {"worker", "workers", "buried", "inflight", "agenda", "calls", "calls-people", "stream-clock", "foreign-workers"}
+    {
+        "worker",
+        "workers",
+        "buried",
+        "inflight",
+        "agenda",
+        "calls",
+        "calls-people",
+        "stream-clock",
+        "foreign-workers",
+        "turns",
+    }
 )
 
 

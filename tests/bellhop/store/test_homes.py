@@ -34,6 +34,7 @@ CALL, USER = Home("call", "acme:default:1"), Home("user", "acme:ann:b")
         (keys.lease_key("w-1"), Home("partition", "")),
         (keys.inflight_key("rings", ""), Home("partition", "")),
         (keys.rq_job_key("ring-1"), Home("partition", "")),
+        (keys.turns_key("rings"), Home("partition", "")),
         (keys.RQ_QUEUES, Home("partition", "")),
     ],
 )
