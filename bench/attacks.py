@@ -5,7 +5,7 @@ ring is from the moment at which it was due to the arrival of its push. The stan
 push waits there behind hundreds of others. So the time until the worker sent the push, by the trail, is printed too.
 The attacker is another process with another address, and posts at a fixed rate too, however slow the answers are.
 
-    python -m bench.attacks [gzip large jwt replay rings …] [--seconds 20] [--rate 25] [--watch]
+    python -m bench.attacks [gzip large jwt replay rings tenant …] [--seconds 20] [--rate 25] [--watch]
 
 It names the longest script of each phase, by Redis's slow log. With --watch the worker reports the longest callbacks
 of its event loop, in processor time, and is a little slower.
@@ -17,6 +17,7 @@ import argparse
 import asyncio
 import base64
 import gzip
+import json
 import statistics
 import sys
 import tempfile
@@ -25,18 +26,21 @@ import uuid
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any, NamedTuple
 
 import aiohttp
 import jwt
 import redis
 
-from bellhop.clock import Seconds
-from bellhop.domain.device import Kind, Provider
-from bellhop.sandbox.installation import API_KEY, SECRET, Arrival, Installation
+from bellhop.clock import Seconds, from_nanoseconds
+from bellhop.domain.device import Device, Environment, Kind, Provider
+from bellhop.sandbox.installation import API_KEY, BUNDLE, SECRET, Arrival, Installation
 from bellhop.sandbox.stream_webhooks import SampleCall, as_posted
 from bellhop.store import scripts
 from bellhop.store.keys import trail_key
+from bellhop.store.registry import register
+from bellhop.store.steps import run_steps
 from bellhop.stream_hooks import signed_headers
 from bellhop.telemetry.turned_away import describe, read_last_hour
 from bellhop.trail import PushAttempted, read_trail
@@ -47,6 +51,19 @@ ROOT = Path(__file__).resolve().parents[1]
 PEOPLE = 100
 VICTIMS_ADDRESS = "victim@example.com"
 VICTIMS = tuple(f"victim-{number}" for number in range(100))
+OTHER_KEY, OTHER_SECRET = "another-api-key", "another-secret-of-no-real-app"
+THEIRS = 2_000
+"""People of the other Stream app, each with a phone."""
+TWO_APPS = {
+    "STREAM_API_KEY": "",
+    "STREAM_API_SECRET": "",
+    "STREAM_APPS": json.dumps(
+        [
+            {"tenant": "default", "api_keys": [API_KEY], "api_secrets": [SECRET]},
+            {"tenant": "other", "api_keys": [OTHER_KEY], "api_secrets": [OTHER_SECRET]},
+        ]
+    ),
+}
 ATTACKERS = 256
 """Connections of the attacker."""
 PAUSE_S = 3.0
@@ -109,6 +126,17 @@ def mails_to_one() -> Callable[[int], Post]:
     return missed
 
 
+def rings_of_another_app() -> Callable[[int], Post]:
+    """More pushes than a worker sends: its rings wait in the queue, up to the bound."""
+
+    def ring(number: int) -> Post:
+        members = tuple(f"theirs-{(5 * number + member) % THEIRS}" for member in range(5))
+        body = as_posted(SampleCall(f"caller-{number % THEIRS}", members).ring())
+        return body, signed_headers(body, OTHER_KEY, OTHER_SECRET, str(uuid.uuid4()))
+
+    return ring
+
+
 class Attack(NamedTuple):
     """What one attacker sends."""
 
@@ -116,6 +144,8 @@ class Attack(NamedTuple):
     begin: Callable[[], Callable[[int], Post]]
     """Prepares the attack; returns what makes the n-th webhook."""
     per_s: float
+    settings: Mapping[str, str] = MappingProxyType({})
+    """Of the installation, besides the usual ones."""
 
 
 ATTACKS: dict[str, Attack] = {
@@ -126,6 +156,7 @@ ATTACKS: dict[str, Attack] = {
     "replay": Attack("captured webhooks, under the same id and new ones, of now and of two days ago", replays, 500),
     "rings": Attack("a user rings one call of 100 members again and again", rings_of_one_call, 5),
     "mail": Attack("calls missed by 100 members whose custom.email is one victim", mails_to_one, 1),
+    "tenant": Attack("another Stream app rings 5 members each time", rings_of_another_app, 300, TWO_APPS),
 }
 
 
@@ -231,7 +262,7 @@ def percentiles(times_s: Sequence[float]) -> str:
 async def run(name: str, options: Any) -> None:
     print(f"{name}: {ATTACKS[name].says}, {ATTACKS[name].per_s:g} a second", flush=True)
     settings = {"WEB_TRUSTED_HOPS": "1", "LOG_LEVEL": "error", "MISSED_GRACE_S": "300"}
-    settings |= {"MAIL_STREAM_ADDRESSES": "true", "MAIL_WINDOW_S": "0"}
+    settings |= {"MAIL_STREAM_ADDRESSES": "true", "MAIL_WINDOW_S": "0", **ATTACKS[name].settings}
     with tempfile.TemporaryDirectory() as folder:
         async with Installation(Path(folder), settings) as here:
             if options.watch:
@@ -246,6 +277,8 @@ async def run(name: str, options: Any) -> None:
                 await here.register(f"user-{number}", Provider.APNS, Kind.VOIP, f"{number:064x}")
             for number, victim in enumerate(VICTIMS):
                 await here.register(victim, Provider.APNS, Kind.VOIP, f"f{number:063x}")
+            if ATTACKS[name].settings is TWO_APPS:
+                await register_theirs(here)
             await here.store.call("CONFIG", "SET", "slowlog-log-slower-than", "1000", "slowlog-max-len", "10000")
             await honest.ring_for(2)  # warm
             await longest_script(here)
@@ -271,6 +304,22 @@ async def run(name: str, options: Any) -> None:
                     print(f"  check: {sentence}")
             for line in await worker.stop():
                 print(f"  the worker's loop: {line}")
+
+
+async def register_theirs(here: Installation) -> None:
+    """Register the phones of the other Stream app's people."""
+    now = from_nanoseconds(time.time_ns())
+    for number in range(THEIRS):
+        phone = Device(
+            user_id=f"theirs-{number}",
+            provider=Provider.APNS,
+            kind=Kind.VOIP,
+            token=f"e{number:063x}",
+            app=BUNDLE,
+            environment=Environment.PRODUCTION,
+            registered_at=now,
+        )
+        await run_steps(register("other", phone), here.store)
 
 
 async def longest_script(here: Installation) -> str:

@@ -26,14 +26,22 @@ FEW = 16
 FAR = Micros(4_000_000_000_000_000)
 
 
-def ring(client: redis.Redis, tenant: str, job_id: str, *, most_waiting: int = 10_000, deadline: Micros = FAR) -> str:
-    """Queue a ring as the web process does where tenants take turns; returns the script's answer."""
+def ring(
+    client: redis.Redis,
+    tenant: str,
+    job_id: str,
+    *,
+    most_waiting: int = 10_000,
+    deadline: Micros = FAR,
+    in_turn: bool = True,
+) -> str:
+    """Queue a ring as the web process does, where tenants take turns or not; returns the script's answer."""
     round_ = a_queued_round("ben").model_copy(update={"deadline": deadline, "tenant": tenant})
     event = EventToTake(
         *(tenant, f"default:{job_id}", job_id, Micros(1_800_000_000_000_000), "received", "", 60, Micros(1)),
         jobs=[job(job_id, RING_JOB, round_)],
-        in_turn=True,
-        turn=Turn(most_waiting, "waits", "put off"),
+        in_turn=in_turn,
+        turn=Turn(most_waiting, "waits", "put off") if in_turn else None,
     )
     answer: bytes = run_script(client, call_scripts.take_event(event))
     return answer.decode()
@@ -65,6 +73,24 @@ def waiting(client: redis.Redis) -> Mapping[str, int]:
     tenants = [member.decode() for member in client.zrange(turns_key(RINGS), 0, -1)]
     lists = {"": rq_queue_key(RINGS)} | {tenant: tenant_queue_key(RINGS, tenant) for tenant in tenants}
     return {tenant: client.llen(key) for tenant, key in lists.items()}
+
+
+def commands_of_a_ring(client: redis.Redis, *, in_turn: bool) -> int:
+    """How many commands Redis runs to queue a ring and to take it, those inside scripts included."""
+    client.config_resetstat()
+    ring(client, "a", f"a-{in_turn}", in_turn=in_turn)
+    client.lmove(rq_queue_key(RINGS), inflight_key(RINGS, "w-1"), "LEFT", "RIGHT")
+    answers = run_script(client, queue_scripts.take_jobs(RINGS, "w-1", 4, in_turn=in_turn))
+    assert len(answers) == 1
+    return sum(stats["calls"] for name, stats in client.info("commandstats").items() if "config" not in name)
+
+
+def test_turns_cost_two_commands_and_one_tenant_none(redis_client):
+    for in_turn in (False, True):
+        commands_of_a_ring(redis_client, in_turn=in_turn)  # Redis loads the scripts
+        redis_client.delete(*redis_client.keys("*"))
+    alone = commands_of_a_ring(redis_client, in_turn=False)
+    assert commands_of_a_ring(redis_client, in_turn=True) - alone <= 2
 
 
 @pytest.mark.parametrize("most", [1, 4])
