@@ -18,7 +18,7 @@ COMMANDS = {
     "sqs": "Receive Stream's events from an Amazon SQS queue.",
     "check": "Test what is configured and explain each problem.",
     "settings": "List every setting, as docs/settings.md does.",
-    "devices": "Add, import, list and remove users' devices.",
+    "devices": "Add, import, list, disable and remove users' devices.",
     "web-push": "Set up Web Push for browsers.",
     "send-test": "Send one push to the devices of USER_ID.",
     "import-stream-templates": "Write Stream's own templates of pushes to FILE.",

@@ -10,7 +10,9 @@
 -- include: lib/turns
 local queue, worker, most = queue_at(6), ARGV[1], tonumber(ARGV[2])
 local list, waiting, scheduled = inflight_key(queue, worker), queue.waiting, queue.scheduled
-local id, jobs, now = redis.call('LINDEX', list, -1), {}, now_us()
+local id, jobs = redis.call('LINDEX', list, -1), {}
+if not id and ARGV[3] ~= 'turns' then return jobs end
+local now = now_us()
 local source, goes_back, in_turn, tenants_wait = waiting, {}, nil, false
 if ARGV[3] == 'turns' then
   for i = 4, #ARGV do goes_back[ARGV[i]] = true end
