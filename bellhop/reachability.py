@@ -18,7 +18,7 @@ from bellhop.domain.outcomes import MEANING, Outcome, Tone
 from bellhop.domain.phone import NEVER_HEARD_OF
 from bellhop.domain.phone_diagnosis import states_of, worst
 from bellhop.domain.phone_states import RingEffect
-from bellhop.domain.plan import suits
+from bellhop.domain.plan import beside_alerts, suits
 from bellhop.domain.push import PushKind
 from bellhop.domain.round import Recipient
 from bellhop.domain.user import push_refusal, refusal_facts
@@ -128,7 +128,8 @@ def judge(facts: ReachabilityFacts, *, for_user: bool = False, caller: str = "")
     With `caller`, the answer is about calls by this user: the preferences may allow or block them.
     """
     facts = facts._replace(user=facts.user.for_call(Recipient(id=facts.user_id), caller))
-    ringing = [device for device in facts.devices if suits(PushKind.RING, device)]
+    unused = beside_alerts(facts.devices)
+    ringing = [device for device in facts.devices if suits(PushKind.RING, device) and device not in unused]
     reasons = [*_of_the_user(facts, ringing)]
     for device in ringing:
         reasons += [reason._replace(device=device) for reason in _of_the_device(facts, device)]

@@ -81,7 +81,7 @@ def plan(
         registered = devices.get(recipient.id, ())
         suitable = [device for device in registered if suits(kind, device)]
         if kind is PushKind.RING:
-            unused = _not_beside_alerts(suitable)
+            unused = beside_alerts(suitable)
             planned.skips.extend(Skip(recipient.id, Outcome.SAME_PHONE, device) for device in unused)
             suitable = [device for device in suitable if device not in unused]
         if not suitable:
@@ -137,9 +137,8 @@ def ends_the_ring(kind: PushKind, device: Device) -> bool:
     return kind is PushKind.MISSED and (not device.is_on_iphone or device.rings_by_alert)
 
 
-def _not_beside_alerts(devices: Iterable[Device]) -> list[Device]:
+def beside_alerts(devices: Sequence[Device]) -> list[Device]:
     """Return the other tokens of phones that ring by alerts: a VoIP push to such a phone would show the call again."""
-    devices = [*devices]
     by_alert = {device.hardware_id for device in devices if device.rings_by_alert}
     return [device for device in devices if device.hardware_id in by_alert and not device.rings_by_alert]
 

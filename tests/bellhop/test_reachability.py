@@ -68,11 +68,12 @@ def reporting(device, **health):
     return {"records": {device.key: PhoneRecord(PhoneHealth(**health), NOW_MS, since)}}
 
 
+VOIP_BESIDE = an_iphone("ann", hardware_id="phone")
 BY_ALERT = an_iphone("ann", kind=Kind.ALERT, hardware_id="phone", rings=RingsBy.ALERT)
 ONE_REASON = [
     (facts(), "no_devices", "no"),
     (facts(an_iphone("ann", kind=Kind.ALERT)), "only_for_notices", "no"),
-    (facts(BY_ALERT, **reporting(BY_ALERT, notifications="denied")), "alerts_denied", "no"),
+    (facts(VOIP_BESIDE, BY_ALERT, **reporting(BY_ALERT, notifications="denied")), "alerts_denied", "no"),
     (facts(BY_ALERT, **reporting(BY_ALERT, notification_sound=False)), "alerts_without_sound", "maybe"),
     (facts(ANN, user=User(preferences=Preferences(mute_until=until(hours=1)))), "muted", "no"),
     (

@@ -73,12 +73,12 @@ class AlertRings:
             self._tasks.add(asyncio.create_task(self._repeat(push)))
 
     @property
-    def waits(self) -> bool:
-        """Whether more alerts may be due."""
-        return any(not task.done() for task in self._tasks)
+    def has_phones(self) -> bool:
+        """Whether the alert of any phone is repeated."""
+        return bool(self._tasks)
 
     async def finish(self) -> None:
-        """Wait until no more alerts are due."""
+        """Wait until no more alerts are due. Raises if Redis refused a command."""
         await asyncio.gather(*self._tasks)
 
     async def cancel(self) -> None:

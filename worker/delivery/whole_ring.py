@@ -28,11 +28,11 @@ async def run_ring(tools: DeliveryTools, round_: QueuedRound) -> Sequence[Comman
     fan_out = FanOut(tools, PushKind.RING, round_, note_sent=note_rung)
     try:
         await fan_out.run()
-        if alerts.waits or silent.waits:
+        if alerts.has_phones or silent.waits:
             with waiting_without_place():
                 await asyncio.gather(alerts.finish(), silent.finish())
             await fan_out.write_records()  # it raises if Redis refused a record during the wait
     finally:
-        if alerts.waits or silent.waits:  # otherwise the last records must not be written before the end of the job
+        if alerts.has_phones or silent.waits:  # if not, the last records are written with the end of the job
             await asyncio.gather(alerts.cancel(), silent.cancel())
     return fan_out.last_records()
