@@ -89,6 +89,12 @@ def script_us(client: redis.Redis, command: Command) -> tuple[Any, float]:
     return answer, sum(stats[name]["usec"] for name in ("cmdstat_evalsha", "cmdstat_eval") if name in stats)
 
 
+def script_commands(client: redis.Redis, command: Command) -> tuple[Any, int]:
+    """Run a script; returns its answer, and how many commands Redis ran for it."""
+    answer, _ = script_us(client, command)
+    return answer, sum(stats["calls"] for stats in client.info("commandstats").values())
+
+
 class WorkerProcess:
     def __init__(self, url: str, queues: dict[str, int], grace_s: float, log: Path, options: dict[str, Any]) -> None:
         self.queue_client = QueueClient(url)

@@ -17,7 +17,7 @@ from rq.serializers import JSONSerializer
 from bellhop.sandbox.child_process import end_with_parent
 from bellhop.store import queue_scripts
 from bellhop.store.keys import FOREIGN_WORKERS
-from tests.worker.queue.conftest import QueueClient, StartWorker, eventually, script_us
+from tests.worker.queue.conftest import QueueClient, StartWorker, eventually, script_commands
 
 JSON = ("--serializer", "rq.serializers.JSONSerializer")
 StartRq = Callable[..., "subprocess.Popen[bytes]"]
@@ -156,7 +156,7 @@ def test_many_jobs_are_taken_back_in_short_steps(queue_client: QueueClient) -> N
     command = queue_scripts.take_back_jobs(
         "rings", within_s=60, not_failed_s=5, kept_s=86400, counted_s=60, job_names=["jobs.sleep"]
     )
-    steps = [script_us(client, command) for _ in range(4)]
+    steps = [script_commands(client, command) for _ in range(4)]
     assert [answer for answer, _ in steps] == [[b"stock", 200]] * 3 + [[]]
     assert client.llen("rq:queue:rings") == 600
-    assert min(us for _, us in steps[:3]) < 10_000  # a busy machine may interrupt one of them
+    assert max(commands for _, commands in steps) < 200 * 13

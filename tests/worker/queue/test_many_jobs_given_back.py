@@ -9,7 +9,7 @@ import redis
 from bellhop.store import queue_scripts
 from bellhop.store.blocking_client import run_script
 from bellhop.store.keys import WORKERS, inflight_key, rq_job_key, rq_worker_key
-from tests.worker.queue.conftest import QueueClient, script_us
+from tests.worker.queue.conftest import QueueClient, script_commands
 from worker.queue.dead_workers import JOBS_AT_ONCE, reap_workers, remove_worker
 from worker.queue.lease import Lease
 
@@ -70,14 +70,12 @@ async def test_all_jobs_come_back_in_order_and_unsuspected(
 async def test_each_step_runs_few_commands(redis_client: redis.Redis, lease: Lease) -> None:
     died(redis_client, *JOBS)
     command = queue_scripts.remove_worker("dead", ["rings"], died=True, limit=JOBS_AT_ONCE)
-    more, steps, times = 1, [], []
+    more, steps = 1, []
     while more:
-        more, us = script_us(redis_client, command)
-        steps.append(sum(stats["calls"] for stats in redis_client.info("commandstats").values()))
-        times.append(us)
+        more, commands = script_commands(redis_client, command)
+        steps.append(commands)
     assert len(steps) == len(JOBS) / JOBS_AT_ONCE + 1
     assert max(steps) < 12 * JOBS_AT_ONCE
-    assert sorted(times)[len(times) // 2] < 10_000  # a busy machine may interrupt some of them
 
 
 async def test_of_newly_begun_jobs_each_is_suspected_once(redis_client: redis.Redis, lease: Lease) -> None:
