@@ -27,6 +27,8 @@ OF_A_USER = ("name", "language", "email")
 """The other fields of a user in a document."""
 FREE_TEXTS = frozenset({"call_name", "custom", "call_fields"})
 """The fields whose texts the team's users wrote: they may contain a name."""
+NESTED = "document"
+"""The field with an event as a text of JSON: an outbox has it for an event that is sent again."""
 LISTS_OF_CALLERS = ("always_from", "never_from")
 """The fields of preferences that hold ids of callers."""
 SHORTEST_NAME = 2
@@ -76,13 +78,15 @@ def json_document(context: Context, value: Any, field: str = "", *, free: bool =
         return value
     if free or field in FREE_TEXTS:
         return without(value, context.texts)
+    if field == NESTED:
+        return document(context, Entry(b"", value.encode())).value.decode()
     return _replaced_id(context, value) if field in IDS else value
 
 
 def _of_the_person(context: Context, before: dict[str, Any], after: dict[str, Any]) -> dict[str, Any]:
     """Remove the other data of a person whose id was replaced in this object."""
     if after.get("id") != before.get("id"):
-        context.texts.add(str(before.get("name", "")))
+        context.texts.update(str(before.get(name, "")) for name in ("name", "email"))
         after |= {name: "" for name in OF_A_USER if after.get(name)}
     if after.get("caller_id") != before.get("caller_id"):
         context.texts.add(str(before.get("caller_name", "")))
@@ -144,6 +148,13 @@ def suffix(context: Context, entry: Entry) -> Entry:
             return entry._replace(name=(text[: at + 1] + other).encode("utf-8", "surrogateescape"))
         at = text.find(":", at + 1)
     return entry
+
+
+def user_of_tenant(context: Context, entry: Entry) -> Entry:
+    """Change a member of a set that is a tenant and a user's id, with a colon between."""
+    tenant, _, user = entry.name.decode("utf-8", "surrogateescape").partition(":")
+    other = context.within(tenant).names(user)
+    return entry._replace(name=f"{tenant}:{other}".encode()) if other else entry
 
 
 def round_field(context: Context, entry: Entry) -> Entry:

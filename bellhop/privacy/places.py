@@ -19,7 +19,9 @@ OWNERS = keys.start_of(keys.owner_key("", ""))
 """The starts of the keys of devices, and of the owners of push tokens."""
 OUTBOXES = keys.start_of(keys.outbox_key("", "", ""))
 """The start of the keys of outboxes. They name a destination before the tenant."""
-WITHOUT_TENANT = (EMAILS, keys.start_of(keys.dead_letters_key("")), keys.start_of(keys.rq_job_key("")))
+DYING = keys.token_window_key("dying-users", "", "", 0).removesuffix("::0")
+"""The start of the keys of users whose tokens died lately."""
+WITHOUT_TENANT = (EMAILS, DYING, keys.start_of(keys.dead_letters_key("")), keys.start_of(keys.rq_job_key("")))
 """The starts of keys that do not name the tenant. Their values name it."""
 Kind = Literal["hash", "list", "set", "zset", "string"]
 
@@ -76,6 +78,7 @@ PLACES = (
     _shared(keys.email_key(""), "hash", "missed calls that an e-mail collects", entries.email_call),
     _shared(keys.unreadable_key("", ""), "list", "webhooks that could not be read", entries.unreadable_body),
     _shared(keys.people_of_calls_key(""), "list", "people of calls, for the console's search", entries.line_of_people),
+    KeyKind(DYING, "set", "users whose push tokens died in the last minutes", entries.user_of_tenant),
     _shared(keys.rq_job_key(""), "hash", "jobs that wait, run or have failed", entries.job_field),
 )
 """All kinds of keys that hold a person."""

@@ -126,7 +126,8 @@ def _receive(
         return _drop_outdated(intake, tenant, event, claim, now)
     arrival = intake.clocks[tenant].at_arrival(event.at, now, may_be_late=may_be_late)
     if isinstance(event, UserChanged):
-        verdict = apply_user_event(intake.redis, tenant, event, arrival.now)
+        is_forgotten = bool(intake.forgotten.people.of(tenant)(event.user_id))
+        verdict = apply_user_event(intake.redis, tenant, event, arrival.now, is_forgotten=is_forgotten)
     else:
         verdict = _apply(intake, tenant, webhook_id, claim, event, arrival, attempt)
         if verdict is Verdict.IGNORED:

@@ -14,8 +14,10 @@ from webhook.intake.events import Event, EventUser, MembersEvent, UserChanged
 
 IDS = frozenset({"user_id", "user_ids", "created_by_id"})
 """The fields of events that hold ids of users as texts."""
-BY_USER = frozenset({"accepted", "rejected", "missed", "tokens_revoked"})
+BY_USER = frozenset({"accepted", "rejected", "missed"})
 """The fields that are mappings by the ids of users."""
+OF_ACCOUNTS = "tokens_revoked"
+"""Such a field that is kept with the user's own data: a forgotten user has none."""
 
 CALLERS = frozenset({"caller", "sender", "creator"})
 """The fields with the user whose picture and custom fields an event has."""
@@ -63,4 +65,6 @@ def _part(field: str, part: Any, names: Names, texts: set[str]) -> Any:
         return changed if any(new is not old for new, old in zip(changed, part, strict=True)) else part
     if field in BY_USER and isinstance(part, Mapping):
         return {names(key) or key: at for key, at in part.items()} if any(map(names, part)) else part
+    if field == OF_ACCOUNTS and any(map(names, part)):
+        return {key: at for key, at in part.items() if not names(key)}
     return (names(part) or part) if field in IDS else part

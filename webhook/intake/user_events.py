@@ -18,13 +18,15 @@ from webhook.intake_redis import IntakeRedis
 log = structlog.get_logger()
 
 
-def apply_user_event(redis: IntakeRedis, tenant: str, event: UserChanged, now: Micros) -> Verdict:
-    """Apply the event. Raises redis.exceptions.RedisError."""
+def apply_user_event(
+    redis: IntakeRedis, tenant: str, event: UserChanged, now: Micros, *, is_forgotten: bool = False
+) -> Verdict:
+    """Apply the event. A late event does not bring a forgotten user back. Raises redis.exceptions.RedisError."""
     at = clamp_stamp(event.at, now)
     times = {name: clamp_stamp(moment, now) for name, moment in _times(event, at)}
     if event.type == "user.deleted":
         return Verdict.TAKEN if _forget(redis, tenant, event.user_id, at) else Verdict.ALREADY
-    if not times:
+    if is_forgotten or not times:
         return Verdict.IGNORED
     redis.run(registry.stamp_user(tenant, event.user_id, times))
     return Verdict.TAKEN

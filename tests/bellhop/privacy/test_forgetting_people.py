@@ -13,7 +13,7 @@ from bellhop import console_audit
 from bellhop.audience import Audience, Destination
 from bellhop.clock import Seconds, micros
 from bellhop.console_audit import AuditAction, AuditEntry
-from bellhop.dead_letters import DeadLetter, bury
+from bellhop.dead_letters import DeadLetter, bury, send_again
 from bellhop.domain.announcement import AnnouncementType, about_ring
 from bellhop.domain.phone import PhoneHealth
 from bellhop.domain.user import Preferences
@@ -194,6 +194,10 @@ class History:
             self.run(audience.tell(round_, [told]))
             letter = DeadLetter("backend", "default", round_.cid, told.document(), "away", self.context.now())
             together(self.client, *bury(letter, 60))
+            again = DeadLetter("backend", "default", f"{round_.cid}-again", told.document(), "away", self.context.now())
+            send_again(self.client, audience.destinations[0], again, self.context.now())
+            dead = a_device(callee, token=f"dead-{number}", registered_at=1)
+            run_blocking(registry.prune_token("default", dead, 1, registry.BrakeLimits()), self.client)
             look = AuditEntry(self.context.now(), "support", "password", AuditAction.PERSON, user=callee)
             together(self.client, *console_audit.keep("default", look))
         self.client.zadd(f"bellhop:rung:default:{self.calls[0].cid}", {f"r:3:s-1:{JANE}": 5, f"a:{JANE}": 5})
@@ -236,7 +240,15 @@ def test_no_key_and_no_value_names_a_forgotten_person(history):
         history.post(body)
     for _ in range(5):
         history.happen()
+    for type_ in ("user.deactivated", "user.updated", "call.updated"):
+        user = {
+            "id": JANE,
+            "deactivated_at": "2026-01-02T03:04:05Z",
+            "revoke_tokens_issued_before": "2026-01-02T03:04:05Z",
+        }
+        history.post({"type": type_, "call_cid": "default:1", "created_at": "2026-01-02T03:04:05Z", "user": user})
     assert traces(history.client) == []
+    assert not list(history.client.scan_iter("bellhop:person:*:forgotten-*"))
     history.erase(2 * DAY_US)
     assert traces(history.client) == []
     assert history.client.zcard(ERASURES) == 0

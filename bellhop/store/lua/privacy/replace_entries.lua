@@ -30,8 +30,11 @@ function change.zset(name, value, action, new_name)
   return true
 end
 
-function change.set(member)
-  return redis.call('SREM', key, member) == 1
+function change.set(member, _, action, new_member)
+  if redis.call('SISMEMBER', key, member) == 0 then return end
+  if action == 'put' then redis.call('SADD', key, new_member) end
+  redis.call('SREM', key, member)
+  return true
 end
 
 function change.list(index, value, action, _, new_value)
