@@ -60,7 +60,7 @@ def a_push_to(browser, kind=PushKind.RING, **changes):
 
 async def test_every_kind_of_push_is_read_and_checked(service, make_sender):
     browser, sender, round_ = service.subscribe(PUBLIC_KEY_OF_1), make_sender(), a_round()
-    for kind in PushKind:
+    for kind in set(PushKind) - {PushKind.ALERT_RING}:  # only iPhones ring by alerts
         (push,) = plan(kind, round_, {"ben": [device_of(browser)]}, round_.started_at, ticket_secret=b"s" * 16).pushes
         assert (await sender.send(push, 5)).outcome is Outcome.ACCEPTED
         got = service.pushes(browser)[-1]
