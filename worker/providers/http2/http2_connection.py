@@ -201,7 +201,7 @@ class Http2Connection(AioapnsProtocol):
     def _on_end(self, event: StreamEnded) -> None:
         if stream := self._streams.end(event.stream_id or 0):
             stream.answer()
-            if stream.status == 200:
+            if stream.status // 100 == 2:  # push services of browsers answer 201
                 self.failures = 0
             self._after_stream()
 

@@ -1,12 +1,16 @@
 """Which push services speak HTTP/2, and how long their connections are kept."""
 
+import math
 from functools import partial
 
 import pytest
 
 from bellhop.clock import Seconds
+from bellhop.domain.outcomes import Outcome
+from bellhop.sandbox.google_script import GoogleReply
 from bellhop.sandbox.http2_push_service import Http2PushService
 from bellhop.sandbox.tls import Authority
+from tests.factories import PUBLIC_KEY_OF_1
 from tests.waiting import come_true
 from worker.providers.client_tls import client_tls
 from worker.providers.http2.connection_policy import ConnectionPolicy
@@ -14,6 +18,7 @@ from worker.providers.http2.http2_pool import Http2Pool
 from worker.providers.http2.http2_stream import UnsentError
 from worker.providers.web_push import push_service_pools
 from worker.providers.web_push.encrypted_push import EncryptedPush, header_block_of
+from worker.providers.web_push.http2_posts import post_by_http2
 from worker.providers.web_push.push_service_pools import MOST_HOSTS, PushServicePools
 
 
@@ -55,4 +60,21 @@ async def test_an_unused_connection_is_closed_until_it_is_needed(tmp_path):
             assert (await stream.future).status == 410
             await come_true(lambda: not any(connection.open for connection in service.connections))
             assert len(service.connections) == connections, "it is not opened again by itself"
+        await pool.close()
+
+
+async def test_only_failures_in_a_row_replace_a_connection(tmp_path):
+    """A push service answers 201 to a push that it takes, not 200 as Apple does."""
+    authority = Authority(tmp_path)
+    async with Http2PushService(authority) as service:
+        browser = service.subscribe(PUBLIC_KEY_OF_1)
+        service.script(browser, *(GoogleReply(status) for status in (500, 201, 500, 201, 500, 500, 201)))
+        policy = ConnectionPolicy(max_failures=2, min_life_s=Seconds(0.0), avoid_s=Seconds(0.0))
+        pool = Http2Pool(f"https://{service.host}", partial(client_tls, authority.ca_file, alpn=("h2",)), policy=policy)
+        request = EncryptedPush(browser.endpoint, service.host, "vapid", "high", 30, "", b"body")
+        results = [await post_by_http2(pool, request, Seconds(5.0), Seconds(math.inf)) for _ in range(5)]
+        assert [result.outcome is Outcome.ACCEPTED for result in results] == [False, True, False, True, False]
+        assert len(service.connections) == 1
+        await post_by_http2(pool, request, Seconds(5.0), Seconds(math.inf))
+        await come_true(lambda: not service.connections[0].open)
         await pool.close()
