@@ -20,7 +20,8 @@ const settings = new URL(self.location.href).searchParams;
 const REPORT_MS = 3_000;
 const MOMENT_MS = 1_000;
 const PAGES = { type: "window", includeUncontrolled: true };
-const acted = new Set(); // the calls whose ring the user clicked on
+const acted = new Map(); // for each call, the `expires_at` of the ring that the user clicked on or closed
+const ended = new Map(); // for each call, the `sent_at` of the last push that replaces its ring
 let lastTurn = Promise.resolve();
 
 self.addEventListener("install", () => self.skipWaiting());
@@ -29,7 +30,7 @@ self.addEventListener("push", (event) => event.waitUntil(show(read(event.data)))
 
 self.addEventListener("notificationclick", (event) => {
   const { action, notification } = event;
-  acted.add(notification.tag);
+  acted.set(notification.tag, notification.data.expires_at);
   notification.close();
   event.waitUntil(action === "decline" ? decline(notification.data) : open(notification.data, action || "open"));
 });
@@ -53,32 +54,48 @@ function rings(push) {
   return push.type === "call.ring" && Date.now() < Number(push.expires_at);
 }
 
+/**
+ * A ring can come twice if the answer of the push service was lost, and then also after the push that ends it. It must
+ * not ring again.
+ */
+function isPast({ type, call_cid, expires_at, sent_at }) {
+  return type === "call.ring" && (acted.get(call_cid) === expires_at || ended.get(call_cid) >= Number(sent_at));
+}
+
 async function show(push) {
   const over = push.type === "call.ring_over";
+  if (over || push.type === "call.missed") ended.set(push.call_cid, Number(push.sent_at));
   if (over && (await isOpen())) return closeAll(push);
-  const ringing = rings(push);
-  const late = push.type === "call.ring" && !ringing;
+  const past = isPast(push);
+  const ringing = rings(push) && !past;
   if (ringing) acted.delete(push.call_cid);
-  const wasShown = await inTurn(async () => {
-    const before = await self.registration.getNotifications({ tag: push.call_cid });
-    await self.registration.showNotification(late ? push.missed_title : push.title, {
-      body: late ? push.missed_body : push.body,
-      tag: push.call_cid, // a later push about the call replaces this one
-      icon: settings.get("icon") ?? undefined,
-      data: push,
-      renotify: ringing,
-      requireInteraction: ringing,
-      silent: late || over,
-      actions: ringing ? [button("answer", "Answer"), button("decline", "Decline")] : [],
-    });
-    return before.length > 0;
+  const before = await inTurn(async () => {
+    const [shown] = await self.registration.getNotifications({ tag: push.call_cid });
+    const isRepeated = ringing && shown?.data.type === "call.ring" && shown.data.expires_at === push.expires_at;
+    await present(past && shown ? shown.data : push, !past && !isRepeated);
+    return shown;
   });
   // Neither is waited for, see above.
   if (ringing) closeAtTheEnd(push);
   // If the user has answered or declined here, the line goes away again.
-  if (over && (!wasShown || acted.has(push.call_cid))) setTimeout(() => closeAll(push), MOMENT_MS);
+  if ((over && (!before || acted.has(push.call_cid))) || (past && !before)) setTimeout(() => closeAll(push), MOMENT_MS);
   if (ringing) await report(push, "rang");
-  if (late) await report(push, "not_shown", "already_over");
+  else if (push.type === "call.ring" && !past) await report(push, "not_shown", "already_over");
+}
+
+function present(push, isNew) {
+  const ringing = rings(push) && !isPast(push);
+  const late = push.type === "call.ring" && !rings(push);
+  return self.registration.showNotification(late ? push.missed_title : push.title, {
+    body: late ? push.missed_body : push.body,
+    tag: push.call_cid, // a later push about the call replaces this one
+    icon: settings.get("icon") ?? undefined,
+    data: push,
+    renotify: ringing && isNew,
+    requireInteraction: ringing,
+    silent: !isNew || late || push.type === "call.ring_over",
+    actions: ringing ? [button("answer", "Answer"), button("decline", "Decline")] : [],
+  });
 }
 
 function button(action, word) {
@@ -121,7 +138,9 @@ async function decline(push) {
 async function dismissed(push) {
   await new Promise((done) => setTimeout(done, MOMENT_MS));
   const shown = await inTurn(() => self.registration.getNotifications({ tag: push.call_cid }));
-  if (!acted.has(push.call_cid) && shown.length === 0) await report(push, "dismissed");
+  if (acted.has(push.call_cid) || shown.length > 0) return;
+  acted.set(push.call_cid, push.expires_at);
+  await report(push, "dismissed");
 }
 
 /** Tell Bellhop what happened to a ring. The ticket in the push is the only key. Returns whether Bellhop took it. */

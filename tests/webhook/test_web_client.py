@@ -240,6 +240,30 @@ async def test_a_ring_that_is_answered_elsewhere_goes_quiet(page, site):
     assert await worker.until_shown([]) == [], "it goes by itself if the user has acted here"
 
 
+async def test_a_ring_that_comes_twice_rings_once(page, site):
+    """The answer to a push can be lost. Then it is sent again, with the same payload."""
+    worker = await Worker().start(page, site)
+    ring = a_push("ring", "Sara is calling you", sent_at="1000")
+    for silent in (False, True):
+        await worker.deliver(ring)
+        (shown,) = await worker.until_shown(["Sara is calling you"])
+        assert (shown["silent"], len(shown["buttons"])) == (silent, 2)
+    await worker.worker.evaluate(CLICK, "decline")
+    await come_true(lambda: site.events()[-1] == "declined")
+    reports = len(site.reports)
+    await worker.deliver(ring)
+    assert [shown["buttons"] for shown in await worker.worker.evaluate(SHOWN)] in ([], [[]])
+    assert await worker.until_shown([]) == []
+
+    await worker.deliver(a_push("missed", "Missed call", receipt="", sent_at="2000", call_cid="default:2"))
+    await worker.deliver(ring | {"call_cid": "default:2"})
+    (missed,) = await worker.until_shown(["Missed call"])
+    assert (missed["silent"], missed["buttons"], len(site.reports)) == (True, [], reports)
+    await worker.deliver(ring | {"call_cid": "default:2", "sent_at": "3000"})
+    (again,) = await worker.until_shown(["Sara is calling you"])
+    assert (again["silent"], len(again["buttons"])) == (False, 2), "the caller rings again"
+
+
 async def come_true_of(worker, condition):
     give_up_s = time.monotonic() + 60
     while not condition(await worker.worker.evaluate(SHOWN)):
