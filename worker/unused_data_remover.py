@@ -8,7 +8,7 @@ import structlog
 from bellhop.audience import Audience, tell_of_removal
 from bellhop.clock import Seconds
 from bellhop.domain.announcement import UNUSED
-from bellhop.privacy.unused_data import KeptDays, remove_unused
+from bellhop.privacy.unused_data import KeptDays, count_unused, remove_unused
 from bellhop.privacy.walk import run
 from bellhop.store.async_client import Store
 from bellhop.store.keys import UNUSED_DATA_TURN
@@ -42,5 +42,10 @@ class UnusedDataRemover:
         """
         if not await self._store.call("SET", UNUSED_DATA_TURN, self._worker, "NX", "EX", DAY_S):
             return
-        removed = await run(remove_unused(self._kept, self._tell), self._store, partial(asyncio.sleep, PAUSE_S))
+        pause = partial(asyncio.sleep, PAUSE_S)
+        counts = await run(count_unused(self._kept.devices), self._store, pause)
+        braked = {app: count for app, count in counts.items() if count.is_braked}
+        for (tenant, provider, app), count in braked.items():
+            log.warning("unused_devices_kept", tenant=tenant, provider=provider, app=app, **count._asdict())
+        removed = await run(remove_unused(self._kept, self._tell, braked), self._store, pause)
         log.info("unused_data_removed", **removed)

@@ -6,7 +6,7 @@ Preferences stay: they are the user's wishes not to be disturbed.
 """
 
 from collections import Counter
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Container, Iterable, Mapping, Sequence
 from typing import Any, NamedTuple
 
 from bellhop.clock import MICROS_PER_SECOND, Micros
@@ -28,6 +28,12 @@ OF_USERS = (DEVICES, start_of(user_key("", "")))
 """The starts of the keys that are looked at."""
 FIELDS = ("contact", "preferences", registry.WRITTEN_AT)
 
+FEWEST_BRAKED, MOST_PERCENT = 20, 50
+"""So many unused devices of an app, and more than this share of its devices, are not removed: then the app probably
+does not register again when it starts, and people use these phones."""
+
+AppOfTenant = tuple[str, str, str]
+"""The tenant, the provider and the app of a device."""
 Tell = Callable[[str, Device, Micros], Command | None]
 """Returns the command that announces a removed device of a tenant; None if nobody hears of it."""
 
@@ -55,18 +61,57 @@ class StoredUser(NamedTuple):
         record = self.records.get(device.key, NEVER_HEARD_OF)
         return max(device.registered_at, Micros(max(record.last_receipt_ms, record.health_at_ms) * MILLISECOND_US))
 
+    def is_unused(self, device: Device, days: int, now: Micros) -> bool:
+        """Return whether the device was not used for so many days; with 0 days, it never is."""
+        return bool(days) and self.last_use(device) < now - days * DAY_US
 
-def remove_unused(kept: KeptDays, tell: Tell) -> Steps[Counter[str]]:
-    """Look at all users. Returns how many devices and how many contacts were removed."""
+    def app_of(self, device: Device) -> AppOfTenant:
+        """Return the app that registered the device."""
+        return self.tenant, device.provider, device.app
+
+
+class AppCount(NamedTuple):
+    """How many devices an app has, and how many of them are unused."""
+
+    devices: int = 0
+    unused: int = 0
+
+    @property
+    def is_braked(self) -> bool:
+        """Whether none of them may be removed."""
+        return self.unused >= FEWEST_BRAKED and self.unused * 100 > self.devices * MOST_PERCENT
+
+
+def count_unused(days: int) -> Steps[dict[AppOfTenant, AppCount]]:
+    """Look at the devices of all users, and count those of each app."""
+    counts: dict[AppOfTenant, AppCount] = {}
+    cursor = -1
+    while cursor:
+        cursor, now, users = yield from _next_users(cursor)
+        for user in users:
+            for device in user.devices:
+                app = user.app_of(device)
+                devices, unused = counts.get(app, AppCount())
+                counts[app] = AppCount(devices + 1, unused + user.is_unused(device, days, now))
+    return counts
+
+
+def remove_unused(kept: KeptDays, tell: Tell, braked: Container[AppOfTenant] = ()) -> Steps[Counter[str]]:
+    """Look at all users. Returns how many devices and how many contacts were removed. Devices of `braked` apps stay."""
     removed: Counter[str] = Counter(devices=0, contacts=0)
     cursor = -1
     while cursor:
-        (cursor, names), time = yield [("SCAN", max(int(cursor), 0), "COUNT", KEYS_AT_ONCE), ("TIME",)]
-        cursor, now = int(cursor), read_time(time)
-        for user in (yield from _read_users(names)):
-            removed["devices"] += yield from _remove_devices(user, kept.devices, now, tell)
+        cursor, now, users = yield from _next_users(cursor)
+        for user in users:
+            removed["devices"] += yield from _remove_devices(user, kept.devices, now, tell, braked)
             removed["contacts"] += yield from _remove_contact(user, kept.contacts, now)
     return removed
+
+
+def _next_users(cursor: int) -> Steps[tuple[int, Micros, list[StoredUser]]]:
+    """Read some users. Returns the next cursor (0 at the end), Redis's time and the users. It begins with cursor -1."""
+    (cursor_now, names), time = yield [("SCAN", max(cursor, 0), "COUNT", KEYS_AT_ONCE), ("TIME",)]
+    return int(cursor_now), read_time(time), (yield from _read_users(names))
 
 
 def _read_users(names: Iterable[bytes]) -> Steps[list[StoredUser]]:
@@ -91,9 +136,11 @@ def _stored_user(tenant: str, user_id: str, devices: Any, records: Any, fields: 
     )
 
 
-def _remove_devices(user: StoredUser, days: int, now: Micros, tell: Tell) -> Steps[int]:
+def _remove_devices(user: StoredUser, days: int, now: Micros, tell: Tell, braked: Container[AppOfTenant]) -> Steps[int]:
     """Remove devices, unless they are registered again meanwhile."""
-    unused = [device for device in user.devices if days and user.last_use(device) < now - days * DAY_US]
+    unused = [
+        device for device in user.devices if user.is_unused(device, days, now) and user.app_of(device) not in braked
+    ]
     if not unused:
         return 0
     answers = yield from side_by_side([registry.remove(user.tenant, device) for device in unused])

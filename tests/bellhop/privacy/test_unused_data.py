@@ -4,6 +4,7 @@ import json
 import time
 
 import pytest
+from structlog.testing import capture_logs
 
 from bellhop.clock import Seconds, micros
 from bellhop.domain.user import Contact
@@ -126,3 +127,17 @@ async def test_one_worker_makes_a_pass_a_day(redis_client, store, devices):
     await remover.remove_if_due()
     assert redis_client.hlen(devices_key("default", "jane")) == 0
     assert redis_client.ttl(UNUSED_DATA_TURN) > 86_000
+
+
+@pytest.mark.parametrize(("unused", "used", "left"), [(20, 19, 39), (20, 20, 20), (19, 0, 0)])
+async def test_an_app_that_never_registers_again_keeps_its_phones(redis_client, store, devices, unused, used, left):
+    """Half of an app's phones without a use mean that the app does not register at its start."""
+    for number in range(unused):
+        devices(f"jane-{number}", 61)
+    for number in range(used):
+        devices(f"ben-{number}", 1)
+    with capture_logs() as logs:
+        await UnusedDataRemover(store, "w-1", KEPT, None).remove_if_due()
+    assert len(list(redis_client.scan_iter(devices_key("default", "*")))) == left
+    warned = [entry for entry in logs if entry["event"] == "unused_devices_kept"]
+    assert [(entry["devices"], entry["unused"]) for entry in warned] == ([(39, 20)] if left == 39 else [])
