@@ -52,7 +52,7 @@ class Http2Pool:
     async def pick(self) -> Http2Connection:
         """Return the connection for the next push. Raises UnsentError if there is none and none can be opened."""
         while (best := self._best()) is None:
-            await asyncio.shield(self._connect())
+            await self._connected()
         if len(self._usable()) >= self._max_connections:
             return best
         avoided = self._avoided(best)
@@ -72,7 +72,7 @@ class Http2Pool:
         """Wait for a usable connection: connect again and again until there is one."""
         while not self.usable and not self._closed:
             with suppress(UnsentError):
-                await asyncio.shield(self._connect())
+                await self._connected()
 
     def avoid(self, connection: Http2Connection) -> None:
         """Prefer other connections for a while: a push failed on this one. Replace it if every push on it fails."""
@@ -96,7 +96,7 @@ class Http2Pool:
     async def warm(self) -> None:
         """Open a connection ahead of the first push. Raises UnsentError if that fails."""
         if not self._usable():
-            await asyncio.shield(self._connect())
+            await self._connected()
 
     def retire(self) -> None:
         """Take no more requests. Connections close when what is in flight on them is answered."""
@@ -136,6 +136,17 @@ class Http2Pool:
         elif not (self._closed or usable or connection.idle):
             self._connect()
 
+    async def _connected(self) -> None:
+        """Wait until a connection is open. Raises UnsentError, also if the pool is retired meanwhile.
+
+        A push that waits here must fail then, and not be cancelled with the task that connects.
+        """
+        connecting = self._connect()
+        await asyncio.wait([connecting])  # if this waiting is cancelled, the task goes on for others
+        if connecting.cancelled():
+            raise UnsentError("closed")
+        connecting.result()
+
     def _connect(self) -> asyncio.Task[None]:
         """Open a connection, unless one is being opened already."""
         if self._connecting is None or self._connecting.done():
@@ -155,10 +166,6 @@ class Http2Pool:
         try:
             async with asyncio.timeout(self._policy.connect_timeout_s):
                 connection = await self._establish()
-        except asyncio.CancelledError:
-            if self._closed:  # pushes that wait for this connection must fail, not be cancelled
-                raise UnsentError("closed") from None
-            raise
         except (OSError, UnsentError) as error:  # TimeoutError, gaierror and SSLError are OSErrors
             self._failed_connects += 1
             self._log.failed(self.host, str(error) or type(error).__name__)

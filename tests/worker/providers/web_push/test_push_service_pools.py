@@ -1,5 +1,6 @@
 """Which push services speak HTTP/2, and how long their connections are kept."""
 
+import asyncio
 import math
 from functools import partial
 
@@ -46,6 +47,22 @@ async def test_hosts_that_apps_choose_fill_no_memory(pools):
         await first.pick()
     assert pools.of("1.example.org") is used
     await pools.close()
+
+
+@pytest.mark.parametrize("failed_before", [False, True], ids=["at once", "in the pause after a failure"])
+async def test_a_push_that_waits_for_a_forgotten_host_is_repeated(failed_before):
+    """It fails as unsent. If it were cancelled, the whole ring would be cancelled."""
+    pool = Http2Pool("https://127.0.0.1:1", client_tls)
+    if failed_before:
+        with pytest.raises(UnsentError):
+            await pool.pick()
+    waiting = asyncio.create_task(pool.pick())
+    await asyncio.sleep(0)
+    if failed_before:
+        await asyncio.sleep(0)
+    pool.retire()
+    with pytest.raises(UnsentError):
+        await waiting
 
 
 async def test_an_unused_connection_is_closed_until_it_is_needed(tmp_path):
