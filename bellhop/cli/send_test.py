@@ -31,6 +31,8 @@ if TYPE_CHECKING:
     from worker.providers.sender import Sender
 
 TIMEOUT_S = Seconds(10.0)
+BY_ALERT = "iPhones that ring by alerts (docs/alert-rings.md)"
+NOT_FOR_ALL = {PushKind.ALERT_RING: BY_ALERT, PushKind.RING_OVER: f"browsers and {BY_ALERT}"}
 
 
 @click.command("send-test")
@@ -109,6 +111,8 @@ def _why_no_push(user_id: str, devices: list[Device], chosen: list[Device], key:
         return f"{user_id} has no devices: run `bellhop devices import-stream {user_id}` or `bellhop devices add`"
     if kind is PushKind.RING:
         return f"{only_for_notices({user_id: len(chosen)})}. Register it too, with kind voip"
+    if kind in NOT_FOR_ALL:
+        return f"{user_id} has no device that gets a push of the kind {kind}: only {NOT_FOR_ALL[kind]} do"
     return f"{user_id} has only devices for calls: use --kind ring, or register a token of kind alert"
 
 

@@ -30,7 +30,7 @@ self.addEventListener("push", (event) => event.waitUntil(show(read(event.data)))
 
 self.addEventListener("notificationclick", (event) => {
   const { action, notification } = event;
-  acted.set(notification.tag, notification.data.expires_at);
+  acted.set(notification.tag, notification.data?.expires_at);
   notification.close();
   event.waitUntil(action === "decline" ? decline(notification.data) : open(notification.data, action || "open"));
 });

@@ -46,6 +46,9 @@ async def test_send_test_says_what_was_wrong(installation):
     await installation.register("vera", Provider.APNS, Kind.VOIP, "a2" * 32)
     status, output = await bellhop(installation, "send-test", "vera")
     assert (status, output.partition(":")[0]) == (1, "vera has only devices for calls")
+    for kind in ("alert_ring", "ring_over"):
+        status, output = await bellhop(installation, "send-test", "vera", "--kind", kind)
+        assert (status, f"no device that gets a push of the kind {kind}: only " in output) == (1, True), output
 
 
 async def test_send_test_finds_apples_other_environment(installation):
