@@ -108,7 +108,8 @@ class Demo:
         self.view.news.set()
 
     async def _run(self) -> None:
-        with tempfile.TemporaryDirectory(prefix="bellhop-demo-") as folder:
+        # A process of the browser may still write while it ends.
+        with tempfile.TemporaryDirectory(prefix="bellhop-demo-", ignore_cleanup_errors=True) as folder:
             click.echo("Starting Redis, the web process, a worker, and stand-ins for Apple, Google and a mail server …")
             installation = Installation(Path(folder), SETTINGS, on_arrival=self.arrivals.put_nowait, web_push=True)
             async with ClosedTab(installation) as leo, installation as here:

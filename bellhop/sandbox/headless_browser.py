@@ -3,8 +3,10 @@
 import json
 import os
 import shutil
+import signal
 import subprocess
 from collections.abc import Mapping
+from contextlib import suppress
 from pathlib import Path
 
 from bellhop.sandbox.browser_site import BrowserSite
@@ -61,6 +63,7 @@ class HeadlessBrowser:
                 stdin=subprocess.DEVNULL,
                 stdout=log,
                 stderr=log,
+                start_new_session=True,  # so that `close` can end the processes that it starts
                 preexec_fn=end_with_parent,  # noqa: PLW1509 - it makes only one system call
             )
 
@@ -69,7 +72,7 @@ class HeadlessBrowser:
         return self.process is not None and self.process.poll() is None
 
     def close(self) -> None:
-        """End the browser."""
+        """End the browser, and its processes that still write to the profile."""
         if self.process is None:
             return
         self.process.terminate()
@@ -78,6 +81,8 @@ class HeadlessBrowser:
         except subprocess.TimeoutExpired:
             self.process.kill()
             self.process.wait()
+        with suppress(ProcessLookupError):
+            os.killpg(self.process.pid, signal.SIGKILL)
 
     def _firefox(self) -> list[str]:
         preferences = FIREFOX_PREFERENCES | {

@@ -76,8 +76,7 @@ def test_a_session_is_told_once_however_often_it_goes_live(redis_url, redis_clie
 def state(redis):
     """What a ring has written, without the times of arrival."""
     lines = [milestone.what for milestone in read_trail(redis.lrange(WRITTEN["trail"], 0, -1))]
-    lists = [redis.zrange(WRITTEN[name], 0, -1) for name in ("agenda", "the tenant's calls")]
-    lists.append(redis.zrange(BENS_CALLS, 0, -1, withscores=True))
+    lists = [redis.zrange(key, 0, -1) for key in (AGENDA, WRITTEN["the tenant's calls"], BENS_CALLS)]
     expires = [redis.ttl(WRITTEN[name]) > 0 for name in ("call", "round", "trail")]
     return lines, lists, expires, redis.hgetall(WRITTEN["round"]).keys(), redis.lrange(QUEUE, 0, -1)
 
