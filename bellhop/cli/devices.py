@@ -3,6 +3,7 @@
 import json
 from collections.abc import Iterable
 from datetime import UTC, datetime
+from functools import partial
 from typing import Any, Literal
 
 import click
@@ -16,8 +17,9 @@ from bellhop.cli.output import json_option, plain, print_json
 from bellhop.clock import Micros, as_datetime
 from bellhop.domain.device import Device, Environment, Kind, Platform, Provider, RingsBy
 from bellhop.explain.sentences import phone_name
+from bellhop.privacy.forgetting_people import forgotten_at, lift
 from bellhop.store import registry
-from bellhop.store.blocking_client import run_script
+from bellhop.store.blocking_client import run_script, together
 from bellhop.store.disabled_phones import of_same_phone, switch_phones
 from bellhop.store.redis_clock import read_time
 from bellhop.store.registered_devices import differ_in_capitals, in_other_capitals
@@ -77,13 +79,16 @@ command.add_command(import_stream.command)
 )
 @tenant_option
 def add(tenant: str, **fields: Any) -> None:
-    """Register one device of USER_ID."""
+    """Register one device of USER_ID, also if the user was forgotten in the last day."""
     settings = load_settings()
     try:
         device = read_device(json.dumps(fields).encode(), settings.web_push_services)
     except ValueError as error:
         raise click.ClickException(str(error)) from None
     tenant, redis = select_tenant(settings, tenant), connect(settings)
+    run_all = partial(together, redis)
+    if forgotten := forgotten_at(run_all, tenant, device.user_id):
+        lift(run_all, forgotten[1])
     registered = run_blocking(registry.register(tenant, device), redis)
     for told in tell_of_registration(audience(settings), tenant, registered, read_time(redis.time())):
         run_script(redis, told)

@@ -18,6 +18,8 @@ from bellhop.cli.progress import progress, say_aside
 from bellhop.clock import from_nanoseconds
 from bellhop.domain.device import Device, Provider
 from bellhop.domain.web_push import UNKNOWN_PUSH_SERVICE, service_of
+from bellhop.privacy.forgetting_people import forgotten_people
+from bellhop.privacy.people import Names
 from bellhop.store import registry
 from bellhop.store.blocking_client import run_script
 from bellhop.store.redis_clock import read_time
@@ -28,6 +30,10 @@ from bellhop.validation_messages import describe_error
 BATCH = 500
 """Devices that are sent to Redis at a time."""
 LONGEST_LINE = 16_384
+FORGOTTEN_LATELY = (
+    "the user was forgotten in the last day, and an import does not bring anybody back. If the user is back, "
+    "use `bellhop devices add` or the HTTP API"
+)
 
 
 @click.command("import")
@@ -50,9 +56,10 @@ def command(file: IO[bytes], tenant: str) -> None:
     settings = load_settings()
     tenant, redis = select_tenant(settings, tenant), connect(settings)
     done, hears = _Imported(), audience(settings)
+    is_forgotten = forgotten_people(redis, tenant)
     with progress(_lines(file), "lines", _count(file), done.stopped) as lines:
         for batch in _batches(lines):
-            for registered in _register(redis, tenant, batch, done, settings.web_push_services):
+            for registered in _register(redis, tenant, batch, done, settings.web_push_services, is_forgotten):
                 for told in tell_of_registration(hears, tenant, registered, read_time(redis.time())):
                     run_script(redis, told)
     warn_about_apps(redis, settings, done.apps)
@@ -101,7 +108,12 @@ def _batches(lines: Iterable[bytes]) -> Iterator[list[bytes]]:
 
 
 def _register(
-    redis: Redis, tenant: str, lines: Sequence[bytes], done: _Imported, services: Sequence[str]
+    redis: Redis,
+    tenant: str,
+    lines: Sequence[bytes],
+    done: _Imported,
+    services: Sequence[str],
+    is_forgotten: Names,
 ) -> list[Registered]:
     """Register the devices of some lines, and report the lines that are invalid."""
     devices, left_out = [], 0
@@ -109,7 +121,10 @@ def _register(
         if not line.strip():
             continue
         try:
-            devices.append(read_device(line, services))
+            device = read_device(line, services)
+            if is_forgotten(device.user_id):
+                raise ValueError(FORGOTTEN_LATELY)
+            devices.append(device)
         except ValueError as error:
             left_out += 1
             say_aside(f"line {number}: {error}")

@@ -12,12 +12,14 @@ import click
 from bellhop.audience import audience, tell_of_registration
 from bellhop.backoff import pause_s
 from bellhop.cli.connection import connect, warn_about_apps
+from bellhop.cli.import_devices import FORGOTTEN_LATELY
 from bellhop.cli.options import environment_option, load_settings, select_stream_app, tenant_option
 from bellhop.cli.output import json_option, plain, print_json
 from bellhop.cli.progress import progress, say_aside
 from bellhop.clock import Seconds
 from bellhop.domain.device import NOT_REACHED, Environment, Provider
 from bellhop.explain.sentences import MAX_NAMED
+from bellhop.privacy.forgetting_people import forgotten_people
 from bellhop.settings import Settings, StreamApp
 from bellhop.store import registry
 from bellhop.store.blocking_client import run_script, together
@@ -110,6 +112,7 @@ class _Import:
     def __init__(self, settings: Settings, app: StreamApp, apps: DeviceApps, environment: Environment) -> None:
         self._settings, self._app, self._apps, self._environment = settings, app, apps, environment
         self._redis, self._hears = connect(settings), audience(settings)
+        self._is_forgotten = forgotten_people(self._redis, app.tenant)
         self._imported_apps: set[tuple[Provider, str]] = set()
         self._reached = False
         """Whether Stream has answered any request."""
@@ -167,6 +170,9 @@ class _Import:
         loop = asyncio.get_running_loop()
         ready_at = loop.time()
         for user_id in users:
+            if self._is_forgotten(user_id):
+                self._leave_out(user_id, FORGOTTEN_LATELY)
+                continue
             await asyncio.sleep(ready_at - loop.time())
             ready_at = loop.time() + interval_s
             try:

@@ -12,7 +12,7 @@ from typing import Any
 from redis import Redis
 
 from bellhop.clock import MICROS_PER_SECOND, Micros
-from bellhop.privacy.people import ForgottenPeople, ForgottenPerson
+from bellhop.privacy.people import ForgottenPeople, ForgottenPerson, Names
 from bellhop.privacy.places import with_scores
 from bellhop.privacy.walk import erase
 from bellhop.store import registry
@@ -91,6 +91,13 @@ def forgotten_at(run_all: Together, tenant: str, user_id: str) -> tuple[Micros, 
 def lift(run_all: Together, person: ForgottenPerson) -> None:
     """Delete the tombstone of a person who registered again. Raises redis.exceptions.RedisError."""
     run_all(("ZREM", FORGOTTEN, person.stored()), ("ZREM", ERASURES, person.stored()), ("INCR", FORGOTTEN_LIFTS))
+
+
+def forgotten_people(redis: Redis, tenant: str) -> Names:
+    """Return the function that recognizes who was forgotten in the last day, as it is now. Raises RedisError."""
+    known = KnownForgotten()
+    known.read(redis)
+    return known.people.of(tenant)
 
 
 class KnownForgotten:

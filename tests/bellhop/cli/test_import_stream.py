@@ -6,6 +6,7 @@ import re
 import subprocess
 import sys
 import time
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -15,8 +16,10 @@ from click.testing import CliRunner
 from bellhop.cli import main
 from bellhop.domain.device import Device, Kind, Platform, Provider
 from bellhop.domain.outcomes import Outcome
+from bellhop.privacy.forgetting_people import forget
 from bellhop.sandbox.stream_rest import StreamApiStandIn
 from bellhop.store import registry
+from bellhop.store.blocking_client import run_script, together
 from bellhop.store.keys import devices_key
 from bellhop.store.registered_today import devices_today
 from bellhop.store.steps import run_blocking
@@ -110,6 +113,17 @@ async def test_a_token_that_the_registry_has_stays_as_it_is_there(bellhop, redis
     assert out.startswith("0 registered, 2 already known")
     assert stored(redis_url, "jane") == [newer]
     assert stored(redis_url, "ben") == []
+
+
+async def test_it_brings_no_forgotten_person_back(bellhop, redis_url):
+    with redis.Redis.from_url(redis_url) as client:
+        forget(partial(together, client), partial(run_script, client), "default", "jane")
+    async with StreamApiStandIn(KEY, SECRET) as stream:
+        stream.devices = {"jane": [fcm("a")], "ben": [fcm("b")]}
+        status, printed, complaints = await bellhop(stream, "jane", "ben", *APPS)
+    assert (status, printed.splitlines()[0]) == (1, "1 registered, 0 already known, 0 disabled at Stream, 1 left out")
+    assert "jane: the user was forgotten" in complaints
+    assert stored(redis_url, "jane") == []
 
 
 async def test_running_it_twice_changes_nothing(bellhop, redis_url, listed):

@@ -130,3 +130,21 @@ def test_the_commands_export_and_forget(redis_url, redis_client, monkeypatch):
     forgot = CliRunner().invoke(main, ["forget", "jane", "--yes"])
     assert forgot.output.startswith("forgot jane: 1 entries changed; on trails the person is forgotten-")
     assert json.loads(CliRunner().invoke(main, ["export", "jane"]).output)["keys"] == []
+
+
+def test_only_a_deliberate_registration_brings_somebody_back(redis_url, redis_client, monkeypatch, forget_jane):
+    """A file may be older than the wish to be forgotten. What an operator adds must not be erased a day later."""
+    monkeypatch.setenv("BELLHOP_REDIS_URL", redis_url)
+    forget_jane()
+    token = ["--provider", "fcm", "--app", "calls", "--token", "t-2"]
+    lines = [
+        json.dumps({"user_id": user, "provider": "fcm", "app": "calls", "token": user}) for user in ("jane", "ben")
+    ]
+    imported = CliRunner().invoke(main, ["devices", "import", "-"], input="\n".join(lines))
+    assert (imported.exit_code, imported.stdout.splitlines()[-1]) == (1, "1 registered, 1 left out")
+    assert "line 1: the user was forgotten" in imported.stderr
+    assert not redis_client.exists(devices_key("default", "jane"))
+    assert CliRunner().invoke(main, ["devices", "add", "jane", *token]).exit_code == 0
+    assert redis_client.zcard(ERASURES) == 0
+    run_blocking(erase_due(), redis_client)
+    assert redis_client.hlen(devices_key("default", "jane")) == 1
