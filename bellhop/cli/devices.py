@@ -79,7 +79,10 @@ command.add_command(import_stream.command)
 )
 @tenant_option
 def add(tenant: str, **fields: Any) -> None:
-    """Register one device of USER_ID, also if the user was forgotten in the last day."""
+    """Register one device of USER_ID.
+
+    If the user was forgotten in the last day, this ends it (docs/privacy.md).
+    """
     settings = load_settings()
     try:
         device = read_device(json.dumps(fields).encode(), settings.web_push_services)

@@ -59,6 +59,14 @@ NEW_SINCE: dict[str, str] = {
         "alert rings; an older worker reads such a device as a token for notices",
     ),
     **{
+        f"http/paths//v1/users/{{user_id}}/devices/{place}/properties/disabled_at": "only of a disabled phone; an "
+        "older web process does not say it"
+        for place in (
+            "get/responses/200/content/application/json/schema/properties/devices/items",
+            "post/responses/200/content/application/json/schema",
+        )
+    },
+    **{
         f"command_line/settings/`BELLHOP_UNUSED_{what}_DAYS`": "off by default; an older worker removes nothing"
         for what in ("DEVICE", "CONTACT")
     },

@@ -9,7 +9,7 @@ from flask import request as http_request
 from pydantic import AfterValidator, ConfigDict, Field, StringConstraints, ValidationInfo, field_validator
 
 from bellhop.audience import tell_of_registration, tell_of_removal
-from bellhop.clock import as_datetime
+from bellhop.clock import Micros, as_datetime
 from bellhop.domain.device import Device, Environment, Kind, Platform, Provider, RingsBy, read_rings
 from bellhop.domain.phone import PhoneHealth
 from bellhop.domain.round import Rare
@@ -20,6 +20,7 @@ from bellhop.queue.worker_status import apps_of_workers
 from bellhop.reachability import Reachability, judge
 from bellhop.reachability_facts import read_reachability_facts
 from bellhop.store import phones, registry
+from bellhop.store.blocking_client import together
 from bellhop.store.keys import devices_key, user_key
 from bellhop.store.steps import run_blocking
 from webhook.api.operation import ApiRequest, Operations
@@ -135,6 +136,8 @@ class RegisteredDevice(_ApiModel):
     """Of an FCM token, if the app said it; otherwise the answer does not have it."""
     expires_at: Annotated[datetime | None, Rare] = None
     """When a browser's subscription ends, if the browser said it; otherwise the answer does not have it."""
+    disabled_at: Annotated[datetime | None, Rare] = None
+    """In the list: when an operator disabled the phone, which gets no push. Otherwise the answer does not have it."""
 
 
 class DevicesOfUser(_ApiModel):
@@ -143,20 +146,28 @@ class DevicesOfUser(_ApiModel):
     devices: list[RegisteredDevice]
 
 
-def _registered(device: Device) -> RegisteredDevice:
+def _registered(device: Device, disabled_at: Micros | None = None) -> RegisteredDevice:
     return RegisteredDevice(
         id=device.key,
+        disabled_at=None if disabled_at is None else as_datetime(disabled_at),
         registered_at=as_datetime(device.registered_at),
         expires_at=None if device.expires_at is None else as_datetime(device.expires_at),
-        **device.model_dump(include=RegisteredDevice.model_fields.keys() - {"registered_at", "expires_at"}),
+        **device.model_dump(
+            include=RegisteredDevice.model_fields.keys() - {"registered_at", "expires_at", "disabled_at"}
+        ),
     )
 
 
 @operations.operation("GET", "/users/{user_id}/devices", answer=DevicesOfUser)
 def list_devices(request: ApiRequest) -> DevicesOfUser:
     """List a user's devices."""
-    stored: Any = request.context.redis.hvals(devices_key(request.tenant, request.user_id))
-    return DevicesOfUser(devices=[_registered(device) for device in registry.decode(stored)])
+    tenant, user_id = request.tenant, request.user_id
+    reads = ("HVALS", devices_key(tenant, user_id)), registry.read_user_fields(tenant, user_id)
+    stored, fields = together(request.context.redis, *reads)
+    disabled_since = registry.read_user(*fields).disabled_since
+    return DevicesOfUser(
+        devices=[_registered(device, disabled_since(device.phone_names)) for device in registry.decode(stored)]
+    )
 
 
 @operations.operation(
