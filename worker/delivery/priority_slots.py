@@ -3,7 +3,7 @@
 import asyncio
 from collections.abc import Hashable
 
-from bellhop.domain.push import PushKind
+from bellhop.domain.push import RINGING, PushKind
 from worker.delivery.fair_queue import FairQueue
 
 Waiting = FairQueue[asyncio.Future[None]]
@@ -32,7 +32,7 @@ class PrioritySlots:
 
     async def acquire(self, kind: PushKind, round_: Hashable = None, tenant: str = "") -> None:
         """Wait for a place. `release` it in the end."""
-        ring = kind is PushKind.RING
+        ring = kind in RINGING
         if self._is_free(ring=ring) and not self._rings and not self._others:
             self._count(1, ring=ring)
             return
@@ -48,7 +48,7 @@ class PrioritySlots:
 
     def release(self, kind: PushKind) -> None:
         """Give a place back."""
-        self._count(-1, ring=kind is PushKind.RING)
+        self._count(-1, ring=kind in RINGING)
         self._give()
 
     def _give(self) -> None:

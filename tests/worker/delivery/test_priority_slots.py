@@ -2,6 +2,7 @@
 
 import asyncio
 
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -64,3 +65,9 @@ async def test_a_single_place_serves_notices_too():
     slots = PrioritySlots(1)
     async with asyncio.timeout(5), slots.hold(NOTICE):
         pass
+
+
+@pytest.mark.parametrize("kind", [PushKind.SECOND_RING, PushKind.ALERT_RING])
+async def test_every_push_that_rings_goes_before_notices(kind):
+    served = await serve([NOTICE, NOTICE, kind], 1)
+    assert [kind for _, kind in served] == [kind, NOTICE, NOTICE]
