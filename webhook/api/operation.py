@@ -49,7 +49,7 @@ BODY_ERRORS = (
     ApiErrorKind.INVALID_BODY,
 )
 
-KEPT = ("/devices", "/contact", "/preferences")
+KEPT = ("/devices", "/contact", "/preferences", "/test-ring")
 """The ends of the paths at which data about a user is stored."""
 
 View = Callable[..., Any]
@@ -141,10 +141,10 @@ def _authorize(user_id: str, *, writes: bool, keeps: bool) -> ApiRequest:
     requester = authenticated(context)
     refuse_revoked_token(context, requester)
     api_request = ApiRequest(context, requester.tenant, _target_user(user_id, requester), requester.user_id is not None)
-    if writes and api_request.by_user:  # a server token has no limit
-        limit_per_minute(api_request, writes_key, context.writes_per_minute)
     if keeps:
         _admit_forgotten(api_request, requester)
+    if writes and api_request.by_user:  # a server token has no limit
+        limit_per_minute(api_request, writes_key, context.writes_per_minute)
     return api_request
 
 

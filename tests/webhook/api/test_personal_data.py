@@ -51,6 +51,17 @@ def test_a_user_is_forgotten_and_comes_back_with_a_new_token(ask, redis_client):
     assert not redis_client.exists(FORGOTTEN)
 
 
+def test_an_old_app_leaves_no_trace_of_a_forgotten_user(ask, redis_client):
+    """It starts, registers and tests its phone as always, with the token that it has."""
+    old = {"user_id": "jane", "iat": int(time.time()) - 5}
+    assert ask("DELETE", "jane", SERVER).status_code == 202
+    for path, body in (("me/devices", DEVICE), ("me/test-ring", {})):
+        assert ask("POST", path, old, json=body).json["type"].endswith("revoked-token")
+    assert [key for key in redis_client.scan_iter() if b"jane" in key] == []
+    named = [key for key in redis_client.scan_iter("rq:job:*") if b"jane" in redis_client.hget(key, "data")]
+    assert named == []
+
+
 def test_nobody_forgets_or_reads_another_user(ask):
     for method, path in (("DELETE", "ben"), ("GET", "ben/export")):
         assert ask(method, path, {"user_id": "jane"}).json["type"].endswith("another-user")
