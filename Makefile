@@ -14,11 +14,13 @@ demo: .venv/demo
 test: .venv/ready
 	$(PYTEST)
 
-# The part of it that leans on Redis, for one of another make: SANDBOX_REDIS=/path/to/redis-server.
+# The part of it that leans on Redis, for one of another make: SANDBOX_REDIS=/path/to/redis-server. LONG=1 adds all calls
+# that are played through, and all processes that are killed.
 test-redis: .venv/ready
-	$(PYTEST) --with-redis tests/kill tests/flows tests/worker tests/bellhop \
-	  tests/webhook/intake/test_replication.py tests/e2e/test_redis_*.py tests/e2e/test_whole_path.py \
-	  tests/upgrade/test_reads_the_old.py
+	$(PYTEST) --with-redis tests/worker tests/bellhop tests/webhook/intake/test_replication.py \
+	  tests/e2e/test_redis_*.py tests/e2e/test_whole_path.py tests/upgrade/test_reads_the_old.py \
+	  $(if $(LONG),tests/kill tests/flows,tests/kill/test_failover.py tests/kill/test_redis_*.py \
+	  tests/flows/test_ringing.py tests/flows/test_what_stays.py)
 
 # The kill tests with 50 kills each, 40 stops of each start, 10,000 calls with lost webhooks, and 100,000
 # odd bodies; SEED=… repeats a run of the first.
