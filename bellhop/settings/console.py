@@ -1,14 +1,13 @@
 """Settings: who may use the console, and what each login may see and do (docs/console.md)."""
 
 import re
-from collections import Counter
 from collections.abc import Iterator
 from enum import StrEnum
 from typing import Annotated
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, SecretStr, field_validator
 
-from bellhop.settings.field_types import ListOf, LongSecret, Network, SettingsSection, TablesOf
+from bellhop.settings.field_types import ListOf, LongSecret, Network, SettingsSection, TablesOf, repeated
 from bellhop.settings.variables import variable
 
 SHORTEST_PASSWORD = 12
@@ -111,8 +110,7 @@ class ConsoleSettings(SettingsSection):
     @field_validator("console_logins")
     @classmethod
     def _no_shared_login(cls, logins: list[ConsoleLogin]) -> list[ConsoleLogin]:
-        names = Counter(login.name for login in logins)
-        if twice := sorted(name for name, times in names.items() if times > 1):
+        if twice := repeated(login.name for login in logins):
             raise ValueError(f'two logins have the name "{twice[0]}": give each its own')
         if len({login.password.get_secret_value() for login in logins}) < len(logins):
             raise ValueError("two logins have the same password: give each its own, since it says who logs in")

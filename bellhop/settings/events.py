@@ -4,7 +4,6 @@ import base64
 import binascii
 import json
 import re
-from collections import Counter
 from collections.abc import Iterator
 from ipaddress import ip_address
 from typing import Annotated, Any
@@ -15,7 +14,7 @@ from pydantic_settings import NoDecode
 
 from bellhop.domain.announcement import STREAM_DESTINATION, AnnouncementType
 from bellhop.public_address import is_public, parse_networks
-from bellhop.settings.field_types import ListOf, Network, ReadableFile, SettingsSection, TablesOf
+from bellhop.settings.field_types import ListOf, Network, ReadableFile, SettingsSection, TablesOf, repeated
 from bellhop.settings.variables import variable
 
 SECRET_PREFIX = "whsec_"  # noqa: S105 - not a secret, but how each begins
@@ -108,8 +107,7 @@ class EventSettings(SettingsSection):
     @field_validator("event_endpoints")
     @classmethod
     def _no_shared_name(cls, endpoints: list[EventEndpoint]) -> list[EventEndpoint]:
-        count = Counter(endpoint.name for endpoint in endpoints)
-        if twice := sorted(name for name, times in count.items() if times > 1):
+        if twice := repeated(endpoint.name for endpoint in endpoints):
             raise ValueError(f'two endpoints have the name "{twice[0]}": give each its own')
         return endpoints
 

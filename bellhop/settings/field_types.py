@@ -1,6 +1,8 @@
 """Types that the settings of more than one section use. A type reads its value from text and checks it."""
 
 import json
+from collections import Counter
+from collections.abc import Iterable
 from ipaddress import ip_network
 from pathlib import Path
 from typing import Annotated, Any, TypeVar
@@ -52,6 +54,11 @@ def _network(text: str) -> str:
     except ValueError:
         raise ValueError("must be an IP address, or a network such as 192.0.2.0/24 without host bits") from None
     return text
+
+
+def repeated(values: Iterable[str]) -> list[str]:
+    """Return the values that occur more than once, sorted."""
+    return sorted(value for value, times in Counter(values).items() if times > 1)
 
 
 ListOf = Annotated[list[T], NoDecode, BeforeValidator(_split)]

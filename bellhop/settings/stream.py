@@ -1,7 +1,6 @@
 """Settings: Stream's apps, and Stream's REST API."""
 
 import re
-from collections import Counter
 from collections.abc import Iterable
 from importlib.util import find_spec
 from typing import Annotated, Any
@@ -9,7 +8,7 @@ from typing import Annotated, Any
 from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, SecretStr, field_validator
 from pydantic_settings import NoDecode
 
-from bellhop.settings.field_types import ListOf, SettingsSection, TablesOf
+from bellhop.settings.field_types import ListOf, SettingsSection, TablesOf, repeated
 
 STREAM_SHORTHANDS = {
     "stream_api_key": "api_keys",
@@ -44,8 +43,7 @@ def _pairs(value: Any) -> Any:
 
 
 def _raise_if_repeated(keys: Iterable[str]) -> None:
-    count = Counter(key.strip() for key in keys)
-    if twice := sorted(key for key, times in count.items() if times > 1):
+    if twice := repeated(key.strip() for key in keys):
         raise ValueError(f"the API key {twice[0]} is listed twice: a key must belong to one app")
 
 
@@ -137,8 +135,7 @@ class StreamSettings(SettingsSection):
     @field_validator("stream_apps")
     @classmethod
     def _no_shared_tenant(cls, apps: list[StreamApp]) -> list[StreamApp]:
-        count = Counter(app.tenant for app in apps)
-        if twice := sorted(tenant for tenant, times in count.items() if times > 1):
+        if twice := repeated(app.tenant for app in apps):
             raise ValueError(
                 f'two apps have the tenant "{twice[0]}": give each app its own `tenant`, or their users and calls mix'
             )
