@@ -98,6 +98,13 @@ def place_of(key: str) -> KeyKind | None:
     return next((place for place in PLACES if key.startswith(place.start)), None)
 
 
+def known_place(key: str) -> KeyKind:
+    """Return the kind of a key that the table is known to have."""
+    place = place_of(key)
+    assert place is not None  # noqa: S101 - the caller has built the key by `keys`
+    return place
+
+
 def context_of(key: str, place: KeyKind, people: People) -> Context:
     """Return what is known of a key before its entries are read."""
     return Context(people, parts_of(key, place)[0], set())

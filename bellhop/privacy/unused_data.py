@@ -6,7 +6,7 @@ Preferences stay: they are the user's wishes not to be disturbed.
 """
 
 from collections import Counter
-from collections.abc import Callable, Container, Iterable, Mapping, Sequence
+from collections.abc import Callable, Container, Mapping, Sequence
 from typing import Any, NamedTuple
 
 from bellhop.clock import MICROS_PER_SECOND, Micros
@@ -14,11 +14,10 @@ from bellhop.domain.device import Device
 from bellhop.domain.phone import NEVER_HEARD_OF, PhoneRecord, read_record
 from bellhop.domain.user import Contact, Preferences
 from bellhop.privacy.entries import Entry
-from bellhop.privacy.places import DEVICES, Found, parts_of, place_of, read_entries
-from bellhop.privacy.walk import KEYS_AT_ONCE, replace
+from bellhop.privacy.places import DEVICES, Found, known_place, parts_of, read_entries
+from bellhop.privacy.walk import next_keys, replace
 from bellhop.store import registry
 from bellhop.store.keys import devices_key, phones_key, start_of, user_key
-from bellhop.store.redis_clock import read_time
 from bellhop.store.scripts import Command
 from bellhop.store.steps import Steps, side_by_side
 
@@ -85,53 +84,49 @@ class AppCount(NamedTuple):
 def count_unused(days: int) -> Steps[dict[AppOfTenant, AppCount]]:
     """Look at the devices of all users, and count those of each app."""
     counts: dict[AppOfTenant, AppCount] = {}
-    cursor = -1
-    while cursor:
-        cursor, now, users = yield from _next_users(cursor)
+    cursor = 0
+    while True:
+        cursor, users, now = yield from _next_users(cursor)
         for user in users:
             for device in user.devices:
                 app = user.app_of(device)
                 devices, unused = counts.get(app, AppCount())
                 counts[app] = AppCount(devices + 1, unused + user.is_unused(device, days, now))
-    return counts
+        if not cursor:
+            return counts
 
 
 def remove_unused(kept: KeptDays, tell: Tell, braked: Container[AppOfTenant] = ()) -> Steps[Counter[str]]:
     """Look at all users. Returns how many devices and how many contacts were removed. Devices of `braked` apps stay."""
     removed: Counter[str] = Counter(devices=0, contacts=0)
-    cursor = -1
-    while cursor:
-        cursor, now, users = yield from _next_users(cursor)
+    cursor = 0
+    while True:
+        cursor, users, now = yield from _next_users(cursor)
         for user in users:
             removed["devices"] += yield from _remove_devices(user, kept.devices, now, tell, braked)
             removed["contacts"] += yield from _remove_contact(user, kept.contacts, now)
-    return removed
+        if not cursor:
+            return removed
 
 
-def _next_users(cursor: int) -> Steps[tuple[int, Micros, list[StoredUser]]]:
-    """Read some users. Returns the next cursor (0 at the end), Redis's time and the users. It begins with cursor -1."""
-    (cursor_now, names), time = yield [("SCAN", max(cursor, 0), "COUNT", KEYS_AT_ONCE), ("TIME",)]
-    return int(cursor_now), read_time(time), (yield from _read_users(names))
-
-
-def _read_users(names: Iterable[bytes]) -> Steps[list[StoredUser]]:
-    keys = [key for name in names if (key := name.decode("utf-8", "replace")).startswith(OF_USERS)]
-    users = list(dict.fromkeys(parts_of(key, place) for key in keys if (place := place_of(key))))
+def _next_users(cursor: int) -> Steps[tuple[int, list[StoredUser], Micros]]:
+    """Read some users. Returns the next cursor (0 at the end), the users, and Redis's time."""
+    cursor, keys, now = yield from next_keys(cursor)
+    users = dict.fromkeys(parts_of(key, place) for key, place in keys if place.start in OF_USERS)
     reads: list[tuple[str, ...]] = []
     for user in users:
         reads += [("HVALS", devices_key(*user)), ("HGETALL", phones_key(*user)), ("HMGET", user_key(*user), *FIELDS)]
     answers = iter((yield reads) if reads else [])
-    return [_stored_user(*user, next(answers), next(answers), next(answers)) for user in users]
+    return cursor, [_stored_user(*user, next(answers), next(answers), next(answers)) for user in users], now
 
 
 def _stored_user(tenant: str, user_id: str, devices: Any, records: Any, fields: Any) -> StoredUser:
-    place = place_of(phones_key(tenant, user_id))
-    assert place is not None  # noqa: S101 - the table has the reports of phones
+    reports = read_entries(known_place(phones_key(tenant, user_id)), records)
     return StoredUser(
         tenant,
         user_id,
         registry.decode(devices),
-        {name.decode(): read_record(value) for name, value in read_entries(place, records)},
+        {name.decode(): read_record(value) for name, value in reports},
         {name: value for name, value in zip(FIELDS, fields, strict=True) if value is not None},
     )
 
@@ -164,9 +159,7 @@ def _remove_contact(user: StoredUser, days: int, now: Micros) -> Steps[int]:
     found = Found(Entry(b"contact", contact), _kept_of_contact(contact, user.fields.get("preferences")))
     if found.change == found.entry or max(int(written), *map(user.last_use, user.devices), 0) >= now - days * DAY_US:
         return 0
-    place = place_of(key)
-    assert place is not None  # noqa: S101 - the table has the users
-    (changed,) = yield [replace(key, place, [found])]
+    (changed,) = yield [replace(key, known_place(key), [found])]
     return int(changed)
 
 

@@ -25,6 +25,7 @@ from bellhop.privacy.places import (
     belongs_to,
     context_of,
     found_in,
+    known_place,
     parts_of,
     place_of,
     read_entries,
@@ -57,11 +58,17 @@ class FoundKey(NamedTuple):
     """The entries that name them, if it is not the whole key."""
 
 
-def steps_of_keys(people: People, cursor: int = 0) -> Steps[tuple[int, list[FoundKey], Micros]]:
-    """Look at some keys. Returns the next cursor (0 at the end), the keys that name the people, and Redis's time."""
+def next_keys(cursor: int) -> Steps[tuple[int, list[tuple[str, KeyKind]], Micros]]:
+    """Return the next cursor (0 at the end), some keys that may name people, each with its kind, and Redis's time."""
     (cursor_now, names), time = yield [("SCAN", cursor, "COUNT", KEYS_AT_ONCE), ("TIME",)]
     texts = [name.decode("utf-8", "surrogateescape") for name in names]
     keys = [(key, place) for key in texts if (place := place_of(key)) and _is_text(key)]
+    return int(cursor_now), keys, read_time(time)
+
+
+def steps_of_keys(people: People, cursor: int = 0) -> Steps[tuple[int, list[FoundKey], Micros]]:
+    """Look at some keys. Returns the next cursor (0 at the end), the keys that name the people, and Redis's time."""
+    cursor, keys, now = yield from next_keys(cursor)
     types = (yield [("TYPE", key) for key, _ in keys]) if keys else []
     keys = [(key, place) for (key, place), type_ in zip(keys, types, strict=True) if _text(type_) == place.kind]
     answers = (yield [READS[place.kind](key) for key, place in keys]) if keys else []
@@ -72,7 +79,7 @@ def steps_of_keys(people: People, cursor: int = 0) -> Steps[tuple[int, list[Foun
         pairs = [] if whole else found_in(context_of(key, place, people), place, stored)
         if stored and (whole or pairs):
             found.append(FoundKey(key, place, whole, stored, pairs))
-    return int(cursor_now), found, read_time(time)
+    return cursor, found, now
 
 
 def erase(people: People) -> Steps[Counter[str] | None]:
@@ -135,9 +142,7 @@ def _end_of_ring(found: FoundKey, now: Micros) -> Iterator[Command]:
         call = call_key(facts["tenant"], facts["cid"])
         stamp = PastStamp(max(now, Micros(facts["started_at"])), facts["session_id"])
         name = Stamp.REMOVED + change.name.partition(b":")[2].decode()
-        place = place_of(call)
-        assert place is not None  # noqa: S101 - the table has the calls
-        yield replace(call, place, (), (history_field(name, stamp), str(stamp.at)))
+        yield replace(call, known_place(call), (), (history_field(name, stamp), str(stamp.at)))
 
 
 def _is_text(key: str) -> bool:
