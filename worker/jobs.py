@@ -111,9 +111,9 @@ class Jobs:
     async def settle(self, payload: dict[str, Any]) -> None:
         """Record the standings that are final now, and queue the notices that are due.
 
-        If a ring is over and no notice replaces it, it is taken away here in browsers, and on iPhones that ring by
-        alerts. If a worker died in this job, it may have recorded the standing and not have taken the ring away: then
-        this is done for all of them again.
+        If a ring is over and no notice replaces it, it is removed here from browsers, and from iPhones that ring by
+        alerts. If a worker died in this job, it may have recorded a standing without removing the ring. Then all such
+        rings of the call are removed again.
         """
         tools, ref = self._tools, read_payload(names.SETTLE_JOB, payload)
         ended = await settle_call(

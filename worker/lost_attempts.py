@@ -29,7 +29,7 @@ class OpenClaim(NamedTuple):
     """A claim in a round that no record has ended."""
 
     name: str
-    """The kind of push; of a repetition, with its number."""
+    """The kind of push; for a repetition, with its number: `alert_ring.2`."""
     device: str
     """The device's key."""
     claim: str

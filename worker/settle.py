@@ -59,10 +59,10 @@ QUEUE_IS_LONG_S = 0.02
 
 
 class QuietEnd(NamedTuple):
-    """The end of a user's ring, of which no missed-call notice tells."""
+    """The end of a user's ring without a missed-call notice."""
 
     round: QueuedRound
-    """With that recipient alone."""
+    """The round, with this user as its only recipient."""
     by_alert: bool
     """Whether alerts rang a phone in this round."""
 
@@ -80,12 +80,12 @@ async def settle_call(
 ) -> list[QuietEnd]:
     """Record the standings that are final now, and set when the call is due again. Waits while Redis is away.
 
-    Returns what has no missed-call notice, for each user.
+    Returns the ends of rings that have no missed-call notice.
 
     `derived`: decides what a notice waits for if no call.missed asks for it; None: it does not wait.
     `audience`: who hears of the ends of rings; None if nobody does.
     `missed_kept_s`: how long a missed call is kept while its user has not seen it; 0: missed calls are not noted.
-    `in_turn`: notices of several tenants may wait.
+    `in_turn`: whether notices of several tenants may wait.
     """
     record = partial(_record, store, cid, audience=audience, missed_kept_s=missed_kept_s, in_turn=in_turn)
     quiet_ends: list[QuietEnd] = []

@@ -57,7 +57,7 @@ DEAD_ENDS = (
 reason."""
 
 REMOVED = "removed"
-"""The reason if an app, a backend or a command removed a device. Otherwise the reason is the provider's."""
+"""The reason if an app, a backend or a command removed a device."""
 MOVED = "moved"
 """The reason if another user registered the token."""
 TOO_MANY = "too_many"
@@ -66,7 +66,7 @@ UNUSED = "unused"
 """The reason if the device was not used for as many days as the settings say."""
 
 SAYS_WHY = {AnnouncementType.UNREACHABLE: "reason", AnnouncementType.MISSED_NOTICE: "by"}
-"""The field of an announcement about a ring that says why or how. It is private."""
+"""The field that says why or how, by the type of the announcement. This field is private."""
 _NOT_BEFORE = {
     AnnouncementType.REACHED: (AnnouncementType.RINGING, AnnouncementType.ENDED),
     AnnouncementType.RINGING: (AnnouncementType.ENDED,),
@@ -98,7 +98,7 @@ class Announcement:
 
     @property
     def because(self) -> tuple[str, str] | None:
-        """The field of the round that keeps why or how, with its value, for later readers; None if nothing says it."""
+        """The field of the round for why or how this happened, and its value; None if this is not known."""
         name = SAYS_WHY.get(self.type)
         return (because_field(self.type, self.user_id), self.data[name]) if name and name in self.data else None
 
@@ -128,12 +128,12 @@ def told_field(type_: AnnouncementType, user_id: str) -> str:
 
 
 def because_field(type_: AnnouncementType, user_id: str) -> str:
-    """Name the field of a round that keeps the announcement's field of `SAYS_WHY`."""
+    """Name the field of a round for the value of the announcement's field in `SAYS_WHY`."""
     return f"because:{type_.removeprefix('ring.')}:{user_id}"
 
 
 def read_because(fields: Mapping[str, str], type_: AnnouncementType, user_id: str) -> dict[str, str]:
-    """Read from a round's fields why or how, as the announcement had it. Empty if nothing says it."""
+    """Read this value from the fields of a round; returns the field of the announcement, empty if there is no value."""
     value = fields.get(because_field(type_, user_id))
     return {} if value is None else {SAYS_WHY[type_]: value}
 
@@ -167,7 +167,7 @@ def about_ring(type_: AnnouncementType, round_: Round, user_id: str, at: Micros,
 
 
 def device_removed(tenant: str, device: Device, at: Micros, reason: str) -> Announcement:
-    """Announce that a registration of a device has ended. `reason`: one of those above, or the provider's word."""
+    """Announce that a registration of a device has ended. `reason`: one of those above, or what the provider said."""
     fields = {
         "app": tenant,
         "user_id": device.user_id,

@@ -157,7 +157,7 @@ class Device(BaseModel):
 
     @property
     def is_on_iphone(self) -> bool:
-        """Whether the token is of an iPhone. A Firebase token is one only if the app says it."""
+        """Whether the token belongs to an iPhone. A Firebase token does only if the app gave the platform iOS."""
         return self.provider is Provider.APNS or self.platform is Platform.IOS
 
     @property
@@ -176,13 +176,13 @@ class Device(BaseModel):
 def read_rings(rings: RingsBy, info: ValidationInfo) -> RingsBy:
     """Check the field `rings` of a device or of a registration. Raises ValueError if its token cannot ring by alerts.
 
-    Without a hardware id, Bellhop would not know the VoIP token of the same phone, and would ring that one too.
+    Without a hardware id, Bellhop would not know the VoIP token of the same phone. It would ring that token too.
     """
     if rings is RingsBy.ALERT:
         if info.data.get("provider") != Provider.APNS or info.data.get("kind") is not Kind.ALERT:
             raise ValueError("only an APNs token of kind alert can ring by alerts")
         if not info.data.get("hardware_id"):
-            raise ValueError("a phone that rings by alerts needs a hardware_id, the same for all of its tokens")
+            raise ValueError("to ring by alerts, a hardware_id is required: the same one for all tokens of the phone")
     return rings
 
 

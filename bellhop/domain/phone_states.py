@@ -56,7 +56,7 @@ class PhoneState(NamedTuple):
     also: Callable[[PhoneRecord], bool] = lambda record: True
     """What else must be true."""
     rings: RingsBy | None = None
-    """By which push the phone must ring; None: by any."""
+    """Only phones that ring by this push can be in this state; None: all phones."""
 
     @property
     def path(self) -> str:

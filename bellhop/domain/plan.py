@@ -20,13 +20,13 @@ from bellhop.i18n.texts import BUILT_IN, Texts, Wording
 MISSED_TTL_US = 24 * 3600 * MICROS_PER_SECOND
 """How long a provider may keep trying to deliver a missed-call notice."""
 OVER_TTL_US = 60 * MICROS_PER_SECOND
-"""The same for the alert that says that a ring is over. A browser takes its ring away itself when the time is over."""
+"""How long Apple may keep trying to deliver the push about the end of a ring. A browser removes an old ring itself."""
 TOKENS_TRIED = 3
 """A push tries up to this many tokens of one phone: the next one if the provider reports the last one as dead."""
 COLLAPSE_ID_BYTES = 64
 """Apple's limit for apns-collapse-id."""
 REPLACED = frozenset({PushKind.SECOND_RING, PushKind.ALERT_RING, PushKind.RING_OVER})
-"""Alerts about a ring that replace one another on an iPhone, and that the notice of the missed call replaces."""
+"""Alerts about a ring. On an iPhone, each replaces the one before it, and the missed-call notice replaces the last."""
 NO_BADGES: Mapping[str, int] = {}
 PREFERENCE = {Provider.WEB_PUSH: 0, Provider.FCM: 1, Provider.APNS: 2}
 """If a phone has several tokens, a token with the greatest number is used."""
@@ -138,7 +138,7 @@ def ends_the_ring(kind: PushKind, device: Device) -> bool:
 
 
 def beside_alerts(devices: Sequence[Device]) -> list[Device]:
-    """Return the other tokens of phones that ring by alerts: a VoIP push to such a phone would show the call again."""
+    """Return the unused tokens of phones that ring by alerts. A VoIP push to them would show the call a second time."""
     by_alert = {device.hardware_id for device in devices if device.rings_by_alert}
     return [device for device in devices if device.hardware_id in by_alert and not device.rings_by_alert]
 
@@ -230,7 +230,7 @@ class _PushMaker:
         )
 
     def _deadline(self, provider: Provider) -> Micros:
-        """Return when the push expires. What replaces a ring on the phone may be sent after the round's deadline."""
+        """Return when the push expires. A push that replaces a ring may be sent after the deadline of the round."""
         if self.kind is PushKind.MISSED:
             return Micros(self.now + MISSED_TTL_US)
         if self.kind is PushKind.RING_OVER and provider is Provider.APNS:

@@ -22,8 +22,8 @@ class PushKind(StrEnum):
     SECOND_RING = "second_ring"
     """The second push for a ring, if the phone did not report the first (`bellhop.domain.second_way`)."""
     RING_OVER = "ring_over"
-    """Removes the ring from a browser, or replaces the alert that rang an iPhone, because its user answered or declined
-    elsewhere, or because the call ended."""
+    """Removes the ring from a browser, or replaces the alert that rang an iPhone. It is sent if the user answered or
+    declined elsewhere, or if the call ended."""
     ALERT_RING = "alert_ring"
     """A repetition of the alert that rings an iPhone (`Device.rings`). The first alert is a push of kind ring."""
 
@@ -80,13 +80,13 @@ class Push:
     left_out: tuple[str, ...] = ()
     """The team's fields and keys that are not in the payload: they did not fit, or could not be filled in."""
     tenant: str = ""
-    """The Stream app that it is for: apps take turns."""
+    """The Stream app of the call. If pushes wait, the apps take turns."""
     ends_s: Seconds | None = field(default=None, compare=False)
     """The deadline by the monotonic clock of the process that sends it; None until the fence has answered."""
 
     @property
     def is_ringing_alert(self) -> bool:
-        """Whether this is an alert that rings an iPhone. Another ring to an APNs token is a VoIP push."""
+        """Whether this is an alert that rings an iPhone. Other rings to APNs tokens are VoIP pushes."""
         device = self.device
         return self.kind in RINGING and device.provider is Provider.APNS and device.kind is Kind.ALERT
 

@@ -1,7 +1,7 @@
-"""The second push to a phone that did not report its ring: which phones get it, by which token, and when. Pure.
+"""Decide which phones get a second push for a ring, by which token, and when. Pure.
 
-If a phone reported earlier rings and does not report this ring, the push may not have arrived. Right before the second
-push, the fence checks again (claim_devices.lua) that the phone has not reported this ring.
+A phone may have reported earlier rings and not this ring. Then the first push may not have arrived. Right before the
+second push, the fence checks again (claim_devices.lua) that the phone has not reported this ring.
 """
 
 from collections.abc import Callable, Iterable, Mapping
@@ -23,14 +23,14 @@ class RungPhone(NamedTuple):
 
 
 class NextStep(Enum):
-    """Whether a phone that was rung gets its second push now."""
+    """What to do now about the second push to one phone."""
 
     NEVER = auto()
-    """It gets no second push."""
+    """Send no second push for this ring."""
     WAIT = auto()
-    """It is too early to say."""
+    """It is too early to decide."""
     RING = auto()
-    """It gets its second push now."""
+    """Send the second push."""
 
 
 def second_road(device: Device, devices: Iterable[Device]) -> Device | None:

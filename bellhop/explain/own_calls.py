@@ -15,9 +15,9 @@ from bellhop.explain.rounds import RoundLog, sorted_into_rounds
 from bellhop.trail import read_trail
 
 OPENING = b'"f":['
-"""A line with this text is of an event that begins a ring. It names the caller."""
+"""A line with this text is about an event that begins a ring. The event names the caller."""
 OF_ANYBODY = (b'"received"', b'"asked"')
-"""A line with one of these texts is of an event or of Stream's answer. It may end the ring for everybody."""
+"""A line with one of these texts is about an event or an answer of Stream. It may end the ring for everybody."""
 MOST_LINES = 50
 """How many lines of each kind are read of one call: the latest ones."""
 

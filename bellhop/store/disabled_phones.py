@@ -29,7 +29,7 @@ def switch_phones(tenant: str, user_id: str, devices: Iterable[Device], *, disab
 
 
 def of_same_phone(device: Device, devices: Iterable[Device]) -> list[Device]:
-    """Return the devices of the phone that has this device: an iPhone has one token for calls and one for notices."""
+    """Return the devices on the same phone as `device`. An iPhone has a token for calls and another for notices."""
     return [other for other in devices if set(other.phone_names) & set(device.phone_names)]
 
 

@@ -1,7 +1,7 @@
 """Repeats the alerts that ring iPhones which may not use CallKit, until their ring is over (docs/alert-rings.md).
 
-When the last alert was claimed, and which one it was, is in the round (claim_devices.lua). So a worker that takes the
-job over goes on where the last one ended, and two runs of the job never send the same alert twice.
+The round records the number of the last alert, and the time of its claim (claim_devices.lua). So a worker that takes
+the job over goes on with the next alert, and two runs of the job never send the same alert twice.
 """
 
 import asyncio
@@ -22,10 +22,10 @@ from worker.delivery.attempt import SENT, Delivered
 from worker.delivery.fan_out import DeliveryTools, FanOut, is_news
 
 GOES_ON = SENT | {Outcome.GAVE_UP}
-"""After one of these outcomes of an alert, the next one is due some seconds later. After others, the ring is over, or
-the token is of no use."""
+"""After these outcomes of an alert, another alert follows some seconds later. After all other outcomes, the ring is
+over, or the token cannot be used."""
 ASKED_BEFORE_S = 1.0
-"""How long before an alert Stream is asked whether the call still rings: a webhook may have been lost."""
+"""This long before an alert, Bellhop asks Stream whether the call still rings: a webhook may have been lost."""
 
 
 class NextAlert(NamedTuple):
@@ -38,7 +38,7 @@ class NextAlert(NamedTuple):
 
 
 class AlertRepetition(FanOut):
-    """One repetition of the alert to one phone. It has a claim of its own in the round."""
+    """One repetition of the alert to one phone. Each repetition has a separate claim in the round."""
 
     def __init__(self, tools: DeliveryTools, round_: QueuedRound, number: int) -> None:
         super().__init__(tools, PushKind.ALERT_RING, round_, claim=f"{PushKind.ALERT_RING}.{number}")
@@ -58,7 +58,7 @@ class AlertRepetition(FanOut):
 
 
 class AlertRings:
-    """The phones of one ring that ring by alerts, as one run of its job knows them."""
+    """Repeats the alerts of one ring. It belongs to one run of the job."""
 
     def __init__(self, tools: DeliveryTools, round_: QueuedRound) -> None:
         self._tools, self._round = tools, round_
@@ -68,7 +68,7 @@ class AlertRings:
             self._late_at_s = self._stream_state.late_at_s(round_, Seconds(time.monotonic()))
 
     def note_rung(self, push: Push) -> None:
-        """Note that Apple has the first alert. A test ring is not repeated: it shows whether the alert arrives."""
+        """Note that Apple has the first alert to a phone. In a test ring, one alert is enough: it is not repeated."""
         if not self._round.test:
             self._tasks.add(asyncio.create_task(self._repeat(push)))
 
@@ -100,7 +100,7 @@ class AlertRings:
                 return
 
     async def _next(self, device: str, last: int) -> NextAlert:
-        """Return the next alert. `last`: the number of the last one that this run knows."""
+        """Return the next alert. `last`: the number of the latest alert that this run knows."""
         round_, every_us = self._round, self._tools.alert_ring_every_us
         key = round_key(round_.tenant, round_.cid, round_.started_at)
         stored = await until_redis_answers(partial(self._tools.store.call, "HGET", key, LAST_ALERT + device))
@@ -127,7 +127,7 @@ class AlertRings:
 
 
 def as_repetition(first: Push, number: int, now: Micros) -> Push:
-    """Return a repetition of an alert. It has an id of its own, the same if another worker sends it."""
+    """Return a repetition of an alert. Each number has a different id, and all workers use the same id for it."""
     payload = {**first.payload, "bellhop": {**first.payload["bellhop"], "sent_at": now // 1000}}
     return replace(
         first,

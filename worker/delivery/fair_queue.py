@@ -1,6 +1,6 @@
-"""A queue in which tenants take turns, and the groups of a tenant.
+"""A queue in which tenants take turns, and groups of one tenant take turns.
 
-So an item of a small group does not wait for all items of a large one.
+So an item of a small group does not wait for all items of a large group.
 """
 
 from collections import deque

@@ -53,7 +53,7 @@ REFUSALS = {
 }
 """What each answer of claim_devices.lua means for a push. None: it may be sent."""
 LESS_THAN_SIGNED_OUT = (None, Outcome.RUNG_AGAIN, Outcome.HELD)
-"""Answers of the script that do not matter if the token has left its user."""
+"""If the token has left its user, SIGNED_OUT replaces these answers of the script. The other answers stay."""
 ORPHANED = "orphaned "
 """The start of the answer for a device whose claim was left by a worker that died. The claim follows."""
 
@@ -192,7 +192,8 @@ class Fence:
         claimed = [Record("", attempts[number][0].device.key) for number in moved if admissions[number].refusal is None]
         if claimed:
             await until_redis_answers(lambda: self._store.script(*self.command(claimed)))
-            # The user who has such a token now was refused: the device was claimed. So the others are claimed again.
+            # While a device was claimed for its old user, the script refused it to its new user, who may be among the
+            # others. So the others are claimed again.
             left = [number for number in range(len(attempts)) if number not in moved]
             again = await self._claim([attempts[number] for number in left]) if left else []
             for number, admission in zip(left, again, strict=True):
@@ -202,7 +203,7 @@ class Fence:
         return admissions
 
     async def _claim_all(self, attempts: list[tuple[Push, Seconds]]) -> tuple[list[bytes | None], list[Admission]]:
-        """Return which user has each token, and what the script says. Both are read at the same time."""
+        """Return the present user of each token, and the answers of the script. Both are read at the same time."""
         claiming = partial(
             claim_devices,
             self._round,

@@ -26,7 +26,7 @@ def _pauses_s() -> Mapping[Action, tuple[float, float]]:
 
 def _most_throttled() -> Mapping[PushKind, int]:
     # A missed-call notice gets eight attempts too: its job runs up to four times (RETRIED_AFTER_S). Rings have no limit
-    # here, since they end soon. An alert that rings is sent anew some seconds later.
+    # here, since they end soon. An alert that rings is repeated some seconds later.
     return {PushKind.MISSED: 2, PushKind.ALERT_RING: 1, **dict.fromkeys(QUIET, 8)}
 
 

@@ -1,4 +1,4 @@
-"""Takes a ring away where another push must do that: in browsers, and on iPhones that ring by alerts."""
+"""Removes rings that only another push can remove: in browsers, and on iPhones that ring by alerts."""
 
 import asyncio
 from collections.abc import Iterator, Mapping, Sequence
@@ -21,7 +21,7 @@ from worker.settle import QuietEnd, has_alerts
 
 
 class RingEndings(FanOut):
-    """The pushes that take a ring away on one user's devices that show it until then, if they were rung."""
+    """The pushes that remove a ring from those devices of one user that were rung."""
 
     def __init__(self, tools: DeliveryTools, round_: QueuedRound) -> None:
         super().__init__(tools, PushKind.RING_OVER, round_)
@@ -51,7 +51,7 @@ class RingEndings(FanOut):
 
 
 async def quiet_ends(store: Store, tenant: str, cid: str) -> list[QuietEnd]:
-    """Find the rings of a call that are over without a missed-call notice, and that a device may still show."""
+    """Find the rings of a call that ended without a missed-call notice. A device may still show them."""
     stored = await until_redis_answers(partial(read_call, store, tenant, cid))
     return [ended for fields in stored.rounds.values() for ended in _quiet_ends(fields, stored)]
 
@@ -70,7 +70,7 @@ def _quiet_ends(fields: Mapping[str, str], stored: StoredCall) -> Iterator[Quiet
 
 
 async def end_rings(tools: DeliveryTools, ends: Sequence[QuietEnd]) -> None:
-    """Take away the rings that are over and that no notice replaces."""
+    """Remove these rings from the devices that may still show them."""
     browsers = any(provider is Provider.WEB_PUSH for provider, _ in tools.channels)
     rounds = [round_ for round_, by_alert in ends if (browsers or by_alert) and not round_.ringless]
     await asyncio.gather(*(RingEndings(tools, round_).send() for round_ in rounds))

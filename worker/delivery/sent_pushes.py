@@ -37,13 +37,13 @@ RECORDS_PER_SCRIPT = 500
 
 
 class RoundPushes(NamedTuple):
-    """The pushes with one name of claims in one round."""
+    """The pushes of one kind in one round. Each repetition of an alert counts as a separate kind."""
 
     tenant: str
     cid: str
     started_at: Micros
     claim: str
-    """The kind of push; of a repetition, with its number."""
+    """The kind of push; for a repetition, with its number: `alert_ring.2`."""
 
     @classmethod
     def of(cls, round_: Round, claim: str) -> "RoundPushes":

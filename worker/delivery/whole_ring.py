@@ -1,4 +1,4 @@
-"""The run of a ring's job: it rings all devices at once, and then some of them again, if the team has switched that on.
+"""Runs the job of a ring: it rings all devices at once, and then some of them again, if the settings switch that on.
 
 The waiting belongs to the job. If the worker dies, another worker takes the job over and goes on.
 """
@@ -16,7 +16,7 @@ from worker.queue.concurrency_limit import waiting_without_place
 
 
 async def run_ring(tools: DeliveryTools, round_: QueuedRound) -> Sequence[Command]:
-    """Ring all devices, and the phones again that must be. Returns the same as `Jobs.ring`."""
+    """Ring all devices, then wait, and ring some phones again. Returns the same as `Jobs.ring`."""
     alerts, silent = AlertRings(tools, round_), second_way(tools, round_)
 
     def note_rung(push: Push) -> None:
@@ -33,6 +33,7 @@ async def run_ring(tools: DeliveryTools, round_: QueuedRound) -> Sequence[Comman
                 await asyncio.gather(alerts.finish(), silent.finish())
             await fan_out.write_records()  # it raises if Redis refused a record during the wait
     finally:
-        if alerts.has_phones or silent.waits:  # if not, the last records are written with the end of the job
+        # Without such phones, nothing may wait here: the last records are then written with the end of the job.
+        if alerts.has_phones or silent.waits:
             await asyncio.gather(alerts.cancel(), silent.cancel())
     return fan_out.last_records()

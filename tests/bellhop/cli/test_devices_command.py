@@ -222,7 +222,7 @@ def test_a_phone_that_rings_by_alerts_is_added_and_imported(bellhop):
     refused = [FCM | {"rings": "alert"}, VOIP | {"rings": "alert"}, alert | {"hardware_id": ""}]
     output = bellhop("import", "-", stdin=lines(alert, *refused), status=1)
     assert "line 2: rings: only an APNs token of kind alert can ring by alerts" in output
-    assert "line 4: rings: a phone that rings by alerts needs a hardware_id" in output
+    assert "line 4: rings: to ring by alerts, a hardware_id is required" in output
     assert "1 registered, 3 left out" in output
     assert json.loads(bellhop("list", "jane", "--json"))[0]["rings"] == "alert"
     assert "  rings  " in bellhop("list", "jane")

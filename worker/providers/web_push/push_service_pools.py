@@ -20,7 +20,7 @@ class PushServicePools:
         """`make_pool` gets the URL of a host."""
         self._make_pool = make_pool
         self._hosts: OrderedDict[str, Http2Pool | Seconds] = OrderedDict()
-        """A pool, or the loop time until which the host is spoken to by HTTP/1.1."""
+        """A pool, or the loop time until which HTTP/1.1 is used for the host."""
 
     def of(self, host: str) -> Http2Pool | None:
         """Return the pool for a host; None if the host speaks only HTTP/1.1."""

@@ -1,6 +1,6 @@
 """Sends pushes to browsers: one attempt per call, encrypted for the browser, on a connection that stays open.
 
-Push services are spoken to by HTTP/2, and by HTTP/1.1 if they know nothing else."""
+It uses HTTP/2, and HTTP/1.1 for push services without HTTP/2."""
 
 import asyncio
 import math
@@ -52,8 +52,8 @@ class WebPushSender:
         proxy: str = "",
         policy: SessionPolicy = DEFAULT_POLICY,
     ) -> None:
-        """Pushes go to `services` only, and to public addresses or `allowed_networks` only. Behind a proxy
-        (http://host:port), it is the proxy that connects to an address.
+        """Pushes go to `services` only, and to public addresses or `allowed_networks` only. With a proxy
+        (http://host:port), the proxy connects to the addresses, and Bellhop does not check them.
 
         Raises OSError for an unreadable CA file, and ValueError for a wrong network.
         """
