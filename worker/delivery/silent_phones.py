@@ -5,7 +5,7 @@ there is still time to ring. A ring has one timer for all of its phones.
 """
 
 import asyncio
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Sequence
 from functools import partial
 
 from bellhop.clock import MICROS_PER_SECOND, Micros
@@ -27,19 +27,11 @@ READ_AT_ONCE = 100
 """Users whose records one packet reads: other rings must not wait for it."""
 
 
-def second_way(tools: DeliveryTools, round_: QueuedRound) -> "SecondWay":
-    """Return what rings the phones of a ring again that send no receipt."""
-    return SecondWay(tools, round_, lambda phones: SecondRings(tools, round_, phones).send())
-
-
 class SecondWay:
-    """The phones of one ring that may have to be rung a second time, as one run of its job knows them."""
+    """Waits for receipts, and rings the silent phones of one ring again. It belongs to one run of the job."""
 
-    def __init__(
-        self, tools: DeliveryTools, round_: QueuedRound, ring_again: Callable[[Sequence[RungPhone]], Awaitable[None]]
-    ) -> None:
-        """`ring_again`: rings these phones a second time, if the fence allows it."""
-        self._tools, self._round, self._ring_again = tools, round_, ring_again
+    def __init__(self, tools: DeliveryTools, round_: QueuedRound) -> None:
+        self._tools, self._round = tools, round_
         self._new: list[RungPhone] = []
         """Phones that were rung, and whose records have not been read yet."""
         self._waiting: list[RungPhone] = []
@@ -109,7 +101,7 @@ class SecondWay:
             if phone not in silent:
                 metrics.finished(PushKind.SECOND_RING, phone.device, Outcome.REPORTED)
         if silent:
-            await self._ring_again(silent)
+            await SecondRings(self._tools, self._round, silent).send()
 
     async def _that_are_silent(self, phones: Sequence[RungPhone]) -> list[RungPhone]:
         """Return the phones that have sent no receipt of this ring: usually none, and then nothing more is done."""

@@ -11,13 +11,13 @@ from bellhop.queue.job_payloads import QueuedRound
 from bellhop.store.scripts import Command
 from worker.delivery.alert_rings import AlertRings
 from worker.delivery.fan_out import DeliveryTools, FanOut
-from worker.delivery.silent_phones import second_way
+from worker.delivery.silent_phones import SecondWay
 from worker.queue.concurrency_limit import waiting_without_place
 
 
 async def run_ring(tools: DeliveryTools, round_: QueuedRound) -> Sequence[Command]:
     """Ring all devices, then wait, and ring some phones again. Returns the same as `Jobs.ring`."""
-    alerts, silent = AlertRings(tools, round_), second_way(tools, round_)
+    alerts, silent = AlertRings(tools, round_), SecondWay(tools, round_)
 
     def note_rung(push: Push) -> None:
         if push.device.rings_by_alert and tools.alert_ring_every_us:
