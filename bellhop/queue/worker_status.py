@@ -15,6 +15,7 @@ from redis import Redis
 
 from bellhop.clock import Seconds
 from bellhop.queue.names import QUEUES
+from bellhop.store.blocking_client import together
 from bellhop.store.homes import ALONE, Partition, names_of
 from bellhop.store.keys import (
     Registry,
@@ -170,15 +171,23 @@ class InstallationState(NamedTuple):
         return {app: at for status in self.statuses.values() for app, at in status.certificates.items()}
 
 
+class _TenantList(NamedTuple):
+    """A list with jobs that wait for their tenant's turn."""
+
+    partition: Partition
+    queue: str
+    tenant: str
+
+
 def apps_of_workers(redis: Redis) -> frozenset[tuple[str, str]]:
     """Return the apps (provider, app) that live workers have credentials for. Raises redis.exceptions.RedisError."""
     return frozenset(read_installation_state(redis).channels_by_app())
 
 
 def read_installation_state(redis: Redis, among: Sequence[Partition] = ALONE) -> InstallationState:
-    """Read the state in three round trips, or four if tenants wait. Raises redis.exceptions.RedisError."""
-    jobs, registered = _queues(redis, among)
-    waiting = _waiting(redis, among)
+    """Read the state in two round trips, or three if tenants wait. Raises redis.exceptions.RedisError."""
+    jobs, registered, lists = _queues(redis, among)
+    waiting = _waiting(redis, lists)
     for (queue, _), count in waiting.items():
         jobs[queue, "queued"] += count
     names = sorted({name for workers in registered.values() for name in workers})
@@ -191,8 +200,11 @@ def read_installation_state(redis: Redis, among: Sequence[Partition] = ALONE) ->
     )
 
 
-def _queues(redis: Redis, among: Sequence[Partition]) -> tuple[dict[tuple[str, ...], int], dict[str, list[str]]]:
-    """Read the number of jobs by queue and state, and the registered workers by queue, in all partitions."""
+def _queues(
+    redis: Redis, among: Sequence[Partition]
+) -> tuple[dict[tuple[str, ...], int], dict[str, list[str]], list[_TenantList]]:
+    """Read the number of jobs by queue and state, the registered workers by queue, and which tenants have lists, in all
+    partitions."""
     places = [(queue, state) for queue in QUEUES for state in ("queued", *REGISTRIES)]
     pipeline: Any = redis.pipeline(transaction=False)
     for partition in among:
@@ -203,31 +215,26 @@ def _queues(redis: Redis, among: Sequence[Partition]) -> tuple[dict[tuple[str, .
                 pipeline.zcard(partition.key(rq_registry_key(REGISTRIES[state], queue)))
         for queue in QUEUES:
             pipeline.smembers(partition.key(rq_workers_key(queue)))
+            pipeline.zrange(partition.key(turns_key(queue)), 0, -1)
     answers = iter(pipeline.execute())
     jobs: dict[tuple[str, ...], int] = dict.fromkeys(places, 0)
     workers: dict[str, set[str]] = {queue: set() for queue in QUEUES}
+    lists = []
     for partition in among:
         prefix = partition.key(rq_worker_key(""))
         for place in places:
             jobs[place] += next(answers)
         for queue in QUEUES:
             workers[queue] |= {key.decode().removeprefix(prefix) for key in next(answers)}
-    return jobs, {queue: sorted(names) for queue, names in workers.items()}
+            lists += [_TenantList(partition, queue, tenant.decode()) for tenant in next(answers)]
+    return jobs, {queue: sorted(names) for queue, names in workers.items()}, lists
 
 
-def _waiting(redis: Redis, among: Sequence[Partition]) -> Counter[tuple[str, ...]]:
-    """Read how many jobs of each tenant wait for its turn, by queue and tenant, in all partitions."""
-    places = [(partition, queue) for partition in among for queue in QUEUES]
-    turns: Any = redis.pipeline(transaction=False)
-    for partition, queue in places:
-        turns.zrange(partition.key(turns_key(queue)), 0, -1)
-    found = zip(places, turns.execute(), strict=True)
-    lists = [(partition, queue, name.decode()) for (partition, queue), names in found for name in names]
-    lengths: Any = redis.pipeline(transaction=False)
-    for partition, queue, tenant in lists:
-        lengths.llen(partition.key(tenant_queue_key(queue, tenant)))
+def _waiting(redis: Redis, lists: Sequence[_TenantList]) -> Counter[tuple[str, ...]]:
+    """Read how many jobs of each tenant wait for its turn, by queue and tenant."""
+    lengths = together(redis, *(("LLEN", where.key(tenant_queue_key(queue, tenant))) for where, queue, tenant in lists))
     waiting: Counter[tuple[str, ...]] = Counter()
-    for (_, queue, tenant), length in zip(lists, lengths.execute() if lists else (), strict=True):
+    for (_, queue, tenant), length in zip(lists, lengths, strict=True):
         waiting[queue, tenant] += length
     return +waiting
 
