@@ -187,6 +187,19 @@ def test_scheduled_jobs_of_a_tenant_wait_for_its_turn(redis_client):
     assert len(taken) == 61
 
 
+def test_a_scheduled_job_stays_if_its_list_cannot_be_written(redis_client):
+    flood(redis_client, "a", FEW)
+    redis_client.set(tenant_queue_key(RINGS, "a"), "not a list")
+    redis_client.hset(rq_job_key("a-x"), mapping={"status": "scheduled", "tenant": "a", "data": "[]", "origin": RINGS})
+    redis_client.zadd(rq_registry_key("scheduled", RINGS), {"a-x": 1})
+    command = queue_scripts.enqueue_scheduled([RINGS], limit=10, in_turn=True)
+    with pytest.raises(redis.ResponseError):
+        run_script(redis_client, command)
+    redis_client.delete(tenant_queue_key(RINGS, "a"))
+    run_script(redis_client, command)
+    assert "a-x" in take_all(redis_client)
+
+
 def test_rq_shows_the_jobs_that_wait_for_their_turn(redis_client):
     flood(redis_client, "a", FEW + 3)
     state = read_installation_state(redis_client)

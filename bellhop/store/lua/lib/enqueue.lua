@@ -39,13 +39,18 @@ local function put_on_queue(job, keys, waits)
   return type(answer) == 'table' and answer.err and answer or nil
 end
 
+-- Puts a job that is stored on its queue, or into its tenant's list if it must wait for the tenant's turn.
+local function put_in_place(job, keys)
+  local failure = put_on_queue(job, keys, waits_for_turn(job, keys))
+  if failure then error(failure.err) end
+end
+
 -- `keys` are by default those that the job names.
 local function enqueue(job, created, keys)
   keys = keys or keys_of(job)
   store_job(job, keys, created, 'queued')
   redis.call('SADD', keys.queues, keys.waiting)
-  local failure = put_on_queue(job, keys, waits_for_turn(job, keys))
-  if failure then error(failure.err) end
+  put_in_place(job, keys)
 end
 
 local function schedule(job, created, at)

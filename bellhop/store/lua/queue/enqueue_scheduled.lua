@@ -4,9 +4,8 @@
 -- KEYS: lib/queue_keys.lua, any number of queues, with the set of all queues between
 -- ARGV: limit of jobs, of each queue and kind; "turns" if jobs of several tenants may wait
 -- Returns whether more may be due: the caller must run it again.
--- include: lib/clock
+-- include: lib/enqueue
 -- include: lib/execution
--- include: lib/turns
 local now, limit, more, in_turn, lists = now_us(), tonumber(ARGV[1]), 0, ARGV[2] == 'turns', KEYS[6]
 local now_s = math.floor(now / 1e6)
 
@@ -16,13 +15,10 @@ local function remove_expired(registry)
   if expired > limit then more = 1 end
 end
 
-local function put_on_queue(queue, id, tenant)
+local function put_back_in_place(queue, id, tenant)
   local own = in_turn and tenant and queue.of_tenant .. tenant
-  if own and must_wait_for_turn(queue.waiting, own) then
-    put_in_turn(id, tenant, own, queue.turns, lists, now)
-  else
-    redis.call('RPUSH', queue.waiting, id)
-  end
+  local keys = { waiting = queue.waiting, own = own, turns = queue.turns, queues = lists }
+  put_in_place({ id = id, tenant = own and tenant }, keys)
 end
 
 -- A worker that died, or that takes no job of a tenant now, may have left lists without a job in the queue: then no worker
@@ -38,7 +34,7 @@ for _, queue in ipairs(queues_from(7)) do
   for _, id in ipairs(due) do
     local status, tenant = unpack(job_fields(id, 'status', 'tenant'), 1, 2)
     if status == 'scheduled' then
-      put_on_queue(queue, id, tenant)
+      put_back_in_place(queue, id, tenant)
       redis.call('HSET', job_prefix .. id, 'status', 'queued', 'enqueued_at', iso(now))
     end
     -- This comes last: if a command before it fails, the job is queued again. A worker begins it once.
