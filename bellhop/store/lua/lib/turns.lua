@@ -1,7 +1,7 @@
 -- Tenants take turns in a queue. A few jobs wait in the queue itself. While it has that many, each further job of a tenant waits in
 -- a list of the tenant. Workers take from these lists in turn (queue/take_jobs.lua), so a tenant with thousands of jobs does not
--- keep those of others waiting. Each list is `queue.of_tenant` and the tenant's name. `queue.turns` has the tenants with a list, by
--- when a job of theirs was last taken. It may have a tenant without jobs, but never lacks one with jobs.
+-- keep those of others waiting. The key of a list is `queue.of_tenant` and the tenant's name. `queue.turns` has the tenants with a
+-- list, by when a job of theirs was last taken. Each tenant whose list has jobs is there; a tenant without jobs may be there too.
 local FEW = 16
 
 -- Returns whether a new job of a tenant must wait in the tenant's list, `own`.
@@ -19,22 +19,26 @@ local function put_in_turn(id, tenant, own, turns, lists, now)
   return type(length) == 'table' and length.err and length or nil
 end
 
--- Returns a function that moves a job of the tenant whose turn it is to the end of another list, and whether tenants wait. The
--- function returns the job's id and the tenant's list; nil if there is none. Tenants in the set `not_of` are left out.
+-- How many tenants a script may serve.
 local AT_ONCE = 100
+
+-- Returns a function, and whether tenants wait. The function moves one job to the end of another list: a job of the tenant whose
+-- turn it is. It returns the job's id and the tenant's list; nil if no job waits there. Tenants in the set `not_of` get no turn.
 local function turns_of(queue, not_of, now)
   local tenants, served = redis.call('ZRANGE', queue.turns, 0, AT_ONCE - 1), 0
   local function move_next(target)
     for _ = 1, #tenants do
       local tenant = table.remove(tenants, 1)
-      local own = queue.of_tenant .. tenant
-      local id = not not_of[tenant] and redis.call('LMOVE', own, target, 'LEFT', 'RIGHT')
-      if id then
-        served, tenants[#tenants + 1] = served + 1, tenant
-        redis.call('ZADD', queue.turns, string.format('%.0f', now + served), tenant)
-        return id, own
+      if not not_of[tenant] then
+        local own = queue.of_tenant .. tenant
+        local id = redis.call('LMOVE', own, target, 'LEFT', 'RIGHT')
+        if id then
+          served, tenants[#tenants + 1] = served + 1, tenant
+          redis.call('ZADD', queue.turns, string.format('%.0f', now + served), tenant)
+          return id, own
+        end
+        redis.call('ZREM', queue.turns, tenant)
       end
-      if not not_of[tenant] then redis.call('ZREM', queue.turns, tenant) end
     end
   end
   return move_next, #tenants > 0

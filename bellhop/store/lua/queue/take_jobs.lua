@@ -13,42 +13,41 @@ local list, waiting, scheduled = inflight_key(queue, worker), queue.waiting, que
 local id, jobs = redis.call('LINDEX', list, -1), {}
 if not id and ARGV[3] ~= 'turns' then return jobs end
 local now = now_us()
-local source, goes_back, in_turn, tenants_wait = waiting, {}, nil, false
+-- `source` is the list from which the job at the end of this worker's list comes.
+local source, goes_back, move_in_turn, tenants_wait = waiting, {}, nil, false
 if ARGV[3] == 'turns' then
   for i = 4, #ARGV do goes_back[ARGV[i]] = true end
-  in_turn, tenants_wait = turns_of(queue, goes_back, now)
+  move_in_turn, tenants_wait = turns_of(queue, goes_back, now)
 end
-if not id and tenants_wait then id, source = in_turn(list) end
+if not id and tenants_wait then id, source = move_in_turn(list) end
 if not id then return jobs end
 -- How many late jobs are put off at once: each takes some microseconds, and Redis does nothing else meanwhile.
 local MAX_LATE = 200
 -- How many late jobs a second are queued again.
 local LATE_PER_S = 50
 
--- How many jobs one take puts back into their tenants' lists. Then it takes the next job, whoever has it.
+-- How many jobs one take puts back into their tenants' lists. After these, it begins jobs of any tenant.
 local MAX_BACK = 32
 
--- Moves the next job to this worker's list. Returns it and the list that it comes from; nil if there is none.
+-- Moves the next job to this worker's list, and sets `source`. Returns the job; nil if there is none.
 local from_tenant = false
 local function take_next()
   from_tenant = tenants_wait and not from_tenant
-  local next_id, own
-  if from_tenant then next_id, own = in_turn(list) end
-  if not next_id then
-    next_id, own = redis.call('LMOVE', waiting, list, 'LEFT', 'RIGHT'), waiting
-    if not next_id and tenants_wait then next_id, own = in_turn(list) end
-  end
-  return next_id and read_job(next_id), own
+  local next_id
+  if from_tenant then next_id, source = move_in_turn(list) end
+  if not next_id then next_id, source = redis.call('LMOVE', waiting, list, 'LEFT', 'RIGHT'), waiting end
+  if not next_id and tenants_wait then next_id, source = move_in_turn(list) end
+  return next_id and read_job(next_id)
 end
 
 local function is_late(status, deadline, put_off)
   return status == 'queued' and deadline and not put_off and as_count(deadline) <= now
 end
 
--- Takes the job at the end of the list, which comes from `source`. If it is late and others wait, it is scheduled for later, and
--- so are the late jobs at the front of the source: a job that still has time does not wait until each of them has run.
--- Returns the job that is at the end of the list afterwards, and where it comes from. Returns nil if there is none, or if there
--- may be more late jobs at the front of the source: the next take goes on with them.
+-- `job` is at the end of the list. If it is late and others wait, it is scheduled for later, and so are the late jobs at the front
+-- of its source: a job that still has time does not wait until each of them has run.
+-- Returns the job that is at the end of the list afterwards. Returns nil if there is none, or if there may be more late jobs at the
+-- front of the source: the next take goes on with them.
 local function skip_late_jobs(job)
   local left = MAX_LATE
   while job and is_late(job.status, job.deadline, job.put_off) do
@@ -70,21 +69,20 @@ local function skip_late_jobs(job)
     redis.call('LTRIM', source, #late - 1, -1)
     left = left - #late
     if left < 2 then return nil end
-    job, source = take_next()
+    job = take_next()
   end
   return job
 end
 
--- Puts the job at the end of the list back in front of its tenant's list if the tenant has its share of this worker, and takes
--- the next one. Returns the job that is at the end of the list afterwards.
+-- `job` is at the end of the list. If its tenant has its share of this worker, the job goes back to the front of the tenant's list,
+-- and the next one is taken. Returns the job that is at the end of the list afterwards.
 local back = 0
 local function put_back(job)
   while job and job.status == 'queued' and goes_back[job.tenant] and back < MAX_BACK do
     back = back + 1
     redis.call('ZADD', queue.turns, 'NX', string.format('%.0f', now), job.tenant)
     redis.call('LMOVE', list, queue.of_tenant .. job.tenant, 'RIGHT', 'LEFT')
-    job, source = take_next()
-    job = skip_late_jobs(job)
+    job = skip_late_jobs(take_next())
   end
   return job
 end
@@ -97,7 +95,7 @@ for number = 1, most do
   jobs[#jobs + 1] = answer
   if answer and answer[8] == 0 then break end  -- a suspect: no other job begins until it has run alone
   if number == most then break end
-  job, source = take_next()
+  job = take_next()
 end
-if tenants_wait and redis.call('EXISTS', waiting) == 0 then in_turn(waiting) end
+if tenants_wait and redis.call('EXISTS', waiting) == 0 then move_in_turn(waiting) end
 return jobs
