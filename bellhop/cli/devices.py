@@ -12,7 +12,7 @@ from bellhop.audience import audience, tell_of_registration, tell_of_removal
 from bellhop.cli import import_devices, import_stream
 from bellhop.cli.connection import connect, devices_of, warn_about_apps
 from bellhop.cli.import_devices import read_device
-from bellhop.cli.options import environment_option, load_settings, select_tenant, tenant_option
+from bellhop.cli.options import choice, environment_option, load_settings, select_tenant, tenant_option
 from bellhop.cli.output import json_option, plain, print_json
 from bellhop.clock import Micros, as_datetime
 from bellhop.domain.device import Device, Environment, Kind, Platform, Provider, RingsBy
@@ -41,13 +41,13 @@ command.add_command(import_stream.command)
 @click.argument("user_id")
 @click.option(
     "--provider",
-    type=click.Choice([str(choice) for choice in Provider]),
+    type=choice(Provider),
     required=True,
     help="apns for Apple, fcm for Google, webpush for a browser.",
 )
 @click.option(
     "--kind",
-    type=click.Choice([str(choice) for choice in Kind]),
+    type=choice(Kind),
     default=str(Kind.VOIP),
     show_default=True,
     help="Kind of an APNs token: voip for calls, alert for notices. Other tokens serve both.",
@@ -64,7 +64,7 @@ command.add_command(import_stream.command)
 @click.option("--name", default="", help="Name of the device, for lists and explanations.")
 @click.option(
     "--platform",
-    type=click.Choice([str(choice) for choice in Platform]),
+    type=choice(Platform),
     help="Which phone has the FCM token: an iPhone shows notices only with ios.",
 )
 @click.option("--p256dh", default="", help="Public key of a browser's subscription.")
@@ -72,7 +72,7 @@ command.add_command(import_stream.command)
 @click.option("--hardware-id", default="", help="Id of the phone. The same for its VoIP and its alert token.")
 @click.option(
     "--rings",
-    type=click.Choice([str(choice) for choice in RingsBy]),
+    type=choice(RingsBy),
     default=str(RingsBy.VOIP),
     show_default=True,
     help="Push that rings the iPhone. alert: an alert to this token of kind alert, where CallKit may not be used.",

@@ -2,6 +2,7 @@
 
 import sys
 from datetime import UTC, datetime
+from enum import StrEnum
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
@@ -33,9 +34,14 @@ since_option = click.option(
 tenant_option = click.option("--tenant", default="", help="Name of the Stream app. Not needed if there is only one.")
 
 
+def choice(values: type[StrEnum]) -> "click.Choice[str]":
+    """Return the type of an option that takes one of these values."""
+    return click.Choice([str(value) for value in values])
+
+
 environment_option = click.option(
     "--environment",
-    type=click.Choice([str(choice) for choice in Environment]),
+    type=choice(Environment),
     default=str(Environment.PRODUCTION),
     show_default=True,
     help="Apple's environment of the tokens: sandbox if the app was started from Xcode.",

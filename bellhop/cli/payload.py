@@ -10,7 +10,7 @@ from typing import Any
 import click
 import msgspec
 
-from bellhop.cli.options import load_settings
+from bellhop.cli.options import choice, load_settings
 from bellhop.clock import Micros, from_nanoseconds
 from bellhop.domain.device import Device, Kind, Platform, Provider, RingsBy
 from bellhop.domain.own_pushes import PushTemplates
@@ -37,10 +37,8 @@ TOKENS: dict[Provider, dict[str, Any]] = {
 
 
 @click.command("payload")
-@click.option("--kind", type=click.Choice([str(choice) for choice in PushKind]), required=True, help="Kind of push.")
-@click.option(
-    "--provider", type=click.Choice([str(choice) for choice in Provider]), required=True, help="Who delivers it."
-)
+@click.option("--kind", type=choice(PushKind), required=True, help="Kind of push.")
+@click.option("--provider", type=choice(Provider), required=True, help="Who delivers it.")
 @click.option("--app", default="", help="Bundle id, Firebase project or web app. By default the first of the settings.")
 @click.option(
     "--call",
@@ -48,9 +46,7 @@ TOKENS: dict[Provider, dict[str, Any]] = {
     type=click.Path(exists=True, dir_okay=False, path_type=Path),
     help="File with the JSON of a webhook of Stream. By default a sample.",
 )
-@click.option(
-    "--platform", type=click.Choice([str(choice) for choice in Platform]), help="Which phone Google delivers to."
-)
+@click.option("--platform", type=choice(Platform), help="Which phone Google delivers to.")
 @click.option("--language", default="", help='Language of the receiver, such as "de". By default the event\'s.')
 def command(kind: str, provider: str, app: str, file: Path | None, platform: str | None, language: str) -> None:
     """Print what a push would carry, as JSON.
