@@ -2,16 +2,15 @@
 
 import json
 from collections.abc import Iterable
-from datetime import UTC, datetime
 from functools import partial
 from typing import Any, Literal
 
 import click
 
-from bellhop.audience import audience, tell_of_registration, tell_of_removal
+from bellhop.audience import audience, tell_of_removal
 from bellhop.cli import import_devices, import_stream
 from bellhop.cli.connection import connect, devices_of, warn_about_apps
-from bellhop.cli.import_devices import read_device
+from bellhop.cli.import_devices import announce, read_device
 from bellhop.cli.options import choice, environment_option, load_settings, select_tenant, tenant_option
 from bellhop.cli.output import json_option, plain, print_json
 from bellhop.clock import Micros, as_datetime
@@ -93,8 +92,7 @@ def add(tenant: str, **fields: Any) -> None:
     if forgotten := forgotten_at(run_all, tenant, device.user_id):
         lift(run_all, forgotten[1])
     registered = run_blocking(registry.register(tenant, device), redis)
-    for told in tell_of_registration(audience(settings), tenant, registered, read_time(redis.time())):
-        run_script(redis, told)
+    announce(redis, audience(settings), tenant, [registered])
     warn_about_apps(redis, settings, [(device.provider, device.app)])
     click.echo(f"registered {device.key}")
 
@@ -129,26 +127,22 @@ def _row(device: Device) -> str:
     if device.rings_by_alert:
         kind = "rings"
     app = f"{device.app}{environment}  {phone_name(device.label)}"
-    return COLUMNS.format(device.key, device.provider, kind, f"{_registered_at(device):%Y-%m-%d %H:%M}", app)
+    return COLUMNS.format(device.key, device.provider, kind, f"{as_datetime(device.registered_at):%Y-%m-%d %H:%M}", app)
 
 
 def _as_json(device: Device, disabled_at: Micros | None) -> dict[str, str]:
     shown = device.model_dump(
         mode="json", include={"provider", "kind", "app", "environment", "hardware_id", "platform", "rings"}
     )
-    times = {"registered_at": _rfc3339(_registered_at(device))}
+    times = {"registered_at": _rfc3339(device.registered_at)}
     if disabled_at is not None:
-        times["disabled_at"] = _rfc3339(as_datetime(disabled_at))
+        times["disabled_at"] = _rfc3339(disabled_at)
     return {"key": device.key, "phone": phone_name(device.label), **shown, **times}
 
 
-def _rfc3339(at: datetime) -> str:
+def _rfc3339(at: Micros) -> str:
     """Write a time in UTC."""
-    return at.isoformat().replace("+00:00", "Z")
-
-
-def _registered_at(device: Device) -> datetime:
-    return datetime.fromtimestamp(device.registered_at / 1e6, UTC)
+    return as_datetime(at).isoformat().replace("+00:00", "Z")
 
 
 @command.command()

@@ -11,7 +11,7 @@ import click
 from pydantic import ValidationError
 from redis import Redis
 
-from bellhop.audience import audience, tell_of_registration
+from bellhop.audience import Audience, audience, tell_of_registration
 from bellhop.cli.connection import connect, warn_about_apps
 from bellhop.cli.options import load_settings, select_tenant, tenant_option
 from bellhop.cli.progress import progress, say_aside
@@ -59,9 +59,8 @@ def command(file: IO[bytes], tenant: str) -> None:
     is_forgotten = forgotten_people(redis, tenant)
     with progress(_lines(file), "lines", _count(file), done.stopped) as lines:
         for batch in _batches(lines):
-            for registered in _register(redis, tenant, batch, done, settings.web_push_services, is_forgotten):
-                for told in tell_of_registration(hears, tenant, registered, read_time(redis.time())):
-                    run_script(redis, told)
+            registered = _register(redis, tenant, batch, done, settings.web_push_services, is_forgotten)
+            announce(redis, hears, tenant, registered)
     warn_about_apps(redis, settings, done.apps)
     click.echo(f"{done.registered} registered, {done.left_out} left out")
     sys.exit(1 if done.left_out else 0)
@@ -134,6 +133,14 @@ def _register(
     done.left_out += left_out
     done.apps |= {(device.provider, device.app) for device in devices}
     return registered
+
+
+def announce(redis: Redis, hears: Audience | None, tenant: str, registrations: Iterable[Registered]) -> None:
+    """Announce the devices that left because others were registered."""
+    now = read_time(redis.time())
+    for registered in registrations:
+        for told in tell_of_registration(hears, tenant, registered, now):
+            run_script(redis, told)
 
 
 def read_device(line: bytes, services: Sequence[str]) -> Device:

@@ -9,10 +9,10 @@ from typing import IO
 import aiohttp
 import click
 
-from bellhop.audience import audience, tell_of_registration
+from bellhop.audience import audience
 from bellhop.backoff import pause_s
 from bellhop.cli.connection import connect, warn_about_apps
-from bellhop.cli.import_devices import FORGOTTEN_LATELY
+from bellhop.cli.import_devices import FORGOTTEN_LATELY, announce
 from bellhop.cli.options import environment_option, load_settings, select_stream_app, tenant_option
 from bellhop.cli.output import json_option, plain, print_json
 from bellhop.cli.progress import progress, say_aside
@@ -22,8 +22,7 @@ from bellhop.explain.sentences import MAX_NAMED
 from bellhop.privacy.forgetting_people import forgotten_people
 from bellhop.settings import Settings, StreamApp
 from bellhop.store import registry
-from bellhop.store.blocking_client import run_script, together
-from bellhop.store.redis_clock import read_time
+from bellhop.store.blocking_client import together
 from bellhop.store.steps import run_blocking, side_by_side
 from bellhop.store.unreachable_devices import keep_unreachable
 from bellhop.stream_api import (
@@ -228,10 +227,10 @@ class _Import:
         if not adoptions:
             (self._not_reached if unreachable else self._without_devices).append(user_id)
         together(self._redis, keep_unreachable(self._app.tenant, user_id, () if adoptions else unreachable))
-        for registered in run_blocking(side_by_side(adoptions), self._redis):
+        registrations = run_blocking(side_by_side(adoptions), self._redis)
+        for registered in registrations:
             self.count["already known" if registered.former_owner else "registered"] += 1
-            for told in tell_of_registration(self._hears, self._app.tenant, registered, read_time(self._redis.time())):
-                run_script(self._redis, told)
+        announce(self._redis, self._hears, self._app.tenant, registrations)
 
     def _leave_out(self, user_id: str, reason: str) -> None:
         self.count["left out"] += 1
