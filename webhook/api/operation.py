@@ -98,17 +98,15 @@ class Operations:
             summary = (view.__doc__ or "").splitlines()[0]
             self.listed.append(
                 Operation(
-                    *(
-                        method,
-                        f"/v1{path}",
-                        self.tag,
-                        view.__name__,
-                        summary,
-                        body_type,
-                        answer_type,
-                        all_errors,
-                        query,
-                    ),
+                    method=method,
+                    path=f"/v1{path}",
+                    tag=self.tag,
+                    name=view.__name__,
+                    summary=summary,
+                    body=body_type,
+                    answer=answer_type,
+                    errors=all_errors,
+                    query=query,
                     status=status,
                 )
             )
