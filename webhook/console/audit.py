@@ -37,11 +37,6 @@ def note(
     )
 
 
-def is_opened_by_a_person() -> bool:
-    """Return whether a person has opened this page; False if a list refreshes itself."""
-    return request.headers.get("Sec-Fetch-Dest") != "empty"
-
-
 def person_in_log(context: WebContext, tenant: str, user_id: str) -> str:
     """Return what log lines have in the place of a user's id: a hash, keyed with the app's first API secret."""
     secrets = next((app.api_secrets for app in context.settings.stream_apps if app.tenant == tenant), None)

@@ -12,9 +12,10 @@ from bellhop.console_audit import AuditAction
 from bellhop.explain.summary import Flag
 from bellhop.store.keys import told_key, trail_key
 from bellhop.telemetry.turned_away import describe, read_last_hour
-from webhook.console.audit import is_opened_by_a_person, note
+from webhook.console.audit import note
 from webhook.console.blueprint import blueprint, current_login, summaries, tenant
 from webhook.console.call_search import search_calls
+from webhook.console.login import is_opened_by_a_person
 from webhook.console.search_words import read_search
 from webhook.context import web_context
 

@@ -4,6 +4,7 @@ The cookie holds the id of a login, and Redis keeps the logins that are valid, s
 """
 
 import hmac
+from collections.abc import Sequence
 
 import structlog
 from flask import Request, request, session
@@ -55,10 +56,12 @@ class Guard:
         name = proxy_name(request.headers.get(self._header, ""))
         if not name:
             return None
-        rights: list[ConsoleRight] = [FULL_RIGHT]
-        if self._groups_header:
-            rights = [*rights_of_groups(request.headers.get(self._groups_header, ""), self._groups)]
-        return new_login(name, LoginWay.PROXY, rights, self._tenants)
+        return new_login(name, LoginWay.PROXY, self._rights_by_proxy(request), self._tenants)
+
+    def _rights_by_proxy(self, request: Request) -> Sequence[ConsoleRight]:
+        if not self._groups_header:
+            return [FULL_RIGHT]
+        return rights_of_groups(request.headers.get(self._groups_header, ""), self._groups)
 
     def _comes_through_proxy(self, request: Request) -> bool:
         """Return whether the other end of the connection is a trusted proxy, and knows the secret if there is one."""
@@ -71,9 +74,9 @@ class Guard:
         login = session.get("login")
         # A cookie of an older version has no name.
         password = self._passwords.get(session.get("name", CONSOLE_PASSWORD))
-        # The list refreshes itself by a script. That does not show that somebody is there.
-        active = request.headers.get("Sec-Fetch-Dest") != "empty"
-        if password is None or not isinstance(login, str) or not self.logins.is_valid(login, active=active):
+        if password is None or not isinstance(login, str):
+            return None
+        if not self.logins.is_valid(login, active=is_opened_by_a_person()):
             return None
         return new_login(password.name, LoginWay.PASSWORD, [password.right], self._tenants)
 
@@ -132,6 +135,11 @@ class Guard:
         self.logins.end_all()
         metrics.CONSOLE_LOGINS.add("logout_all")
         log.warning("console_logout_all", address=client_name(request.remote_addr))
+
+
+def is_opened_by_a_person() -> bool:
+    """Return whether a person has opened this page; False if a list refreshes itself by a script."""
+    return request.headers.get("Sec-Fetch-Dest") != "empty"
 
 
 def _trusted_proxies(settings: Settings) -> Networks | None:

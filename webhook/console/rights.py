@@ -1,8 +1,7 @@
 """What a login to the console may see and do: a role for each Stream app. Pure."""
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from enum import StrEnum
-from types import MappingProxyType
 from typing import NamedTuple
 
 from bellhop.settings.console import ConsoleGroup, ConsoleRight, ConsoleRole
@@ -23,9 +22,9 @@ class Login(NamedTuple):
 
     name: str
     way: LoginWay
-    roles: Mapping[str, ConsoleRole] = MappingProxyType({})
+    roles: Mapping[str, ConsoleRole]
     """By Stream app (tenant), in the order of the settings. It may not see other apps."""
-    sees_all: bool = False
+    sees_all: bool
     """Whether it may see all Stream apps, and so what concerns the whole installation."""
 
     @property
@@ -55,7 +54,7 @@ class Login(NamedTuple):
         return ConsoleRole.OPERATOR if self.operates_some else ConsoleRole.READER
 
 
-def new_login(name: str, way: LoginWay, rights: Iterable[ConsoleRight], tenants: Sequence[str]) -> Login:
+def new_login(name: str, way: LoginWay, rights: Sequence[ConsoleRight], tenants: Sequence[str]) -> Login:
     """Return a login with these rights. If several apply to a Stream app, the higher role counts."""
     roles: dict[str, ConsoleRole] = {}
     for tenant in tenants:
