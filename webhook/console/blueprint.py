@@ -51,6 +51,11 @@ def summaries() -> SummaryCache:
     return cast(SummaryCache, current_app.extensions["console_summaries"])
 
 
+def known_login() -> Login | None:
+    """Return who uses the console in this request; None if nobody is logged in."""
+    return cast(Login | None, g.get("login"))
+
+
 def current_login() -> Login:
     """Return who uses the console in this request. Only after `check_access` has let the request in."""
     return cast(Login, g.login)
@@ -58,7 +63,7 @@ def current_login() -> Login:
 
 def tenants() -> list[str]:
     """Return the names of the Stream apps that this login may see; none before it is known."""
-    login: Login | None = g.get("login")
+    login = known_login()
     return login.tenants if login else []
 
 

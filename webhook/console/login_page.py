@@ -4,12 +4,12 @@ import re
 from http import HTTPStatus
 from typing import cast
 
-from flask import Response, g, make_response, redirect, render_template, request, url_for
+from flask import Response, make_response, redirect, render_template, request, url_for
 
 from bellhop.console_audit import AuditAction
 from webhook.console.audit import note
-from webhook.console.blueprint import blueprint, guard
-from webhook.console.rights import Login, LoginWay
+from webhook.console.blueprint import blueprint, guard, known_login
+from webhook.console.rights import LoginWay
 from webhook.context import web_context
 
 
@@ -17,7 +17,7 @@ from webhook.context import web_context
 def login() -> Response:
     """Ask for the password, and log in."""
     target = _target()
-    known: Login | None = g.login
+    known = known_login()
     if known and (known.way is LoginWay.PROXY or request.method == "GET"):
         return _redirect(target)
     if request.method != "POST":  # HEAD is not an attempt to log in

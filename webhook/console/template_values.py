@@ -14,8 +14,7 @@ from bellhop.clock import from_nanoseconds
 from bellhop.explain.sentences import PROVIDERS
 from bellhop.queue import failed_jobs
 from webhook.console import time_format
-from webhook.console.blueprint import blueprint, tenants
-from webhook.console.rights import Login
+from webhook.console.blueprint import blueprint, known_login, tenants
 from webhook.console.session_cookie import form_token
 from webhook.context import web_context
 
@@ -25,7 +24,7 @@ STATIC_FOLDER = Path(__file__).parent / "static"
 @blueprint.context_processor
 def template_values() -> dict[str, Any]:
     """Return the values by name."""
-    now, login = from_nanoseconds(time.time_ns()), _login()
+    now, login = from_nanoseconds(time.time_ns()), known_login()
     name = request.args.get("tenant", next(iter(tenants()), ""))
     return {
         "now": now,
@@ -46,16 +45,12 @@ def template_values() -> dict[str, Any]:
     }
 
 
-def _login() -> Login | None:
-    return cast(Login | None, g.get("login"))
-
-
 def _failed_count() -> int:
     """Return the number of failed jobs, read once for a page; 0 while Redis does not answer.
 
     It is of all Stream apps, so it is also 0 for a login that may not see all of them.
     """
-    login = _login()
+    login = known_login()
     if login is None or not login.sees_all:
         return 0
     if "failed_count" not in g:
