@@ -102,19 +102,20 @@ class ResultOfTest(_OfTest):
 @operations.operation("POST", "/users/{user_id}/test-ring", body=RingToTest, answer=StartedTest, status=202)
 def start_test_ring(request: ApiRequest, wanted: RingToTest) -> StartedTest:
     """Ring all phones of the user as a test, for 30 seconds."""
-    return begin_test_ring(request, wanted, "user" if request.by_user else "backend")[0]
+    test_id = round_of_test.new_id()
+    round_ = begin_test_ring(request, test_id, "user" if request.by_user else "backend", wanted.call_cid)
+    return StartedTest(id=test_id, call_cid=round_.shown_cid or round_.cid, ends_at=as_datetime(round_.deadline))
 
 
-def begin_test_ring(request: ApiRequest, wanted: RingToTest, asked_by: AskedBy) -> tuple[StartedTest, Round]:
+def begin_test_ring(request: ApiRequest, test_id: str, asked_by: AskedBy, shown_cid: str = "") -> Round:
     """Begin a test ring. Raises ApiError if there were too many in this minute."""
     limit_per_minute(request, test_rings_key, MOST_PER_MINUTE)
-    test_id, arrival = round_of_test.new_id(), _now(request)
-    round_ = round_of_test.round_of_test(request.tenant, request.user_id, arrival.now, test_id, wanted.call_cid)
+    arrival = _now(request)
+    round_ = round_of_test.round_of_test(request.tenant, request.user_id, arrival.now, test_id, shown_cid)
     _begin(request, round_, arrival)
     metrics.TEST_RINGS.add(asked_by)
     log.info("test_ring", test=test_id, by_user=request.by_user)
-    started = StartedTest(id=test_id, call_cid=round_.shown_cid or round_.cid, ends_at=as_datetime(round_.deadline))
-    return started, round_
+    return round_
 
 
 @operations.operation(

@@ -9,6 +9,7 @@ from typing import Any, cast
 from flask import Response, abort, redirect, render_template, request, url_for
 
 from bellhop.console_audit import AuditAction
+from bellhop.domain import round_of_test
 from bellhop.domain.device import Device
 from bellhop.reachability import judge
 from bellhop.reachability_facts import read_reachability_facts
@@ -16,10 +17,10 @@ from bellhop.store import registry
 from bellhop.store.disabled_phones import of_same_phone, switch_phones
 from bellhop.store.keys import devices_key
 from webhook.api.operation import ApiRequest
-from webhook.api.user_test_rings import RingToTest, begin_test_ring
+from webhook.api.user_test_rings import begin_test_ring
 from webhook.api_errors import ApiError
 from webhook.console.audit import note
-from webhook.console.blueprint import blueprint, current_login, summaries, tenant, tenants
+from webhook.console.blueprint import blueprint, summaries, tenant, tenants
 from webhook.console.call_search import search_calls
 from webhook.context import web_context
 
@@ -40,7 +41,6 @@ def user() -> str:
         reachability=judge(facts, caller=caller),
         devices=facts.devices,
         disabled_since=lambda device: facts.user.disabled_since(device.phone_names),
-        may_read_audit=current_login().operates(tenant()),
         contact=facts.user.contact,
         preferences=facts.user.preferences,
         page=search_calls(context.redis, tenant(), user_id=user_id, summaries=summaries()),
@@ -67,7 +67,7 @@ def ring_as_test() -> Response:
     user_id, _ = _user_with_devices()
     note(AuditAction.TEST_RING, tenant(), user=user_id)
     try:
-        _, round_ = begin_test_ring(ApiRequest(web_context(), tenant(), user_id), RingToTest(), "console")
+        round_ = begin_test_ring(ApiRequest(web_context(), tenant(), user_id), round_of_test.new_id(), "console")
     except ApiError:
         abort(HTTPStatus.TOO_MANY_REQUESTS, "There were too many test rings of this user. Try again in a minute.")
     return _to("call", round_.cid)
