@@ -4,7 +4,7 @@ So keys of several homes change without one script over all of them. Asynchronou
 A process may die between two steps: each step must leave a state that is safe, and must allow two runs.
 """
 
-from collections.abc import Generator, Sequence
+from collections.abc import Callable, Generator, Sequence
 from typing import Any, TypeVar, cast
 
 from redis import Redis
@@ -51,15 +51,16 @@ async def run_steps(steps: Steps[T], store: Scripts) -> T:
 
 def run_blocking(steps: Steps[T], redis: Redis) -> T:
     """Take all steps with a blocking client. Raises redis.exceptions.RedisError."""
-    commands, value = next_step(steps, None)
-    while commands is not None:
-        commands, value = next_step(steps, together(redis, *commands))
-    return cast("T", value)
+    return _run(steps, lambda commands: together(redis, *commands))
 
 
 def run_scripts(steps: Steps[T], run: ScriptRunner) -> T:
-    """Take all steps, of scripts alone, one script at a time. Raises as `run` does."""
+    """Take all steps, which must be of scripts alone, one script at a time. Raises as `run` does."""
+    return _run(steps, lambda commands: [run(cast("Command", command)) for command in commands])
+
+
+def _run(steps: Steps[T], answers_of: Callable[[Commands], list[Any]]) -> T:
     commands, value = next_step(steps, None)
     while commands is not None:
-        commands, value = next_step(steps, [run(command) for command in commands if isinstance(command, Command)])
+        commands, value = next_step(steps, answers_of(commands))
     return cast("T", value)
