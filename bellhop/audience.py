@@ -31,7 +31,8 @@ from bellhop.store.registry import Registered
 from bellhop.store.scripts import Command
 
 CALLER_KEEP_S = 3_600
-"""How long an outbox for the caller's app is kept after its last announcement. Each is dropped at its ring's end."""
+"""How long an outbox for the caller's app is kept after its last announcement. Each announcement is dropped when
+its ring ends."""
 EVENTS_KEEP_S = 3 * 86_400
 """The same for the team's backend. An event that could not be sent for a day becomes a dead letter."""
 DEVICE_ONCE_S = 3_600
@@ -63,7 +64,7 @@ class Audience(NamedTuple):
     """Whether there may be open live streams."""
 
     def outboxes(self, announcement: Announcement) -> list[dict[str, Any]]:
-        """Return the outboxes that an announcement is put into, as `bellhop.store.job_keys` needs them."""
+        """Return the outboxes into which an announcement is put, as `bellhop.store.job_keys` needs them."""
         return [
             outbox_of(destination, announcement.tenant, announcement.subject, announcement.at)
             for destination in self.destinations

@@ -6,9 +6,10 @@ RINGS: Final = "bellhop-rings"
 NOTICES: Final = "bellhop-notices"
 MAIL: Final = "bellhop-mail"
 STREAM: Final = "bellhop-stream"
-"""Jobs that send something to Stream: a decline, or events for the caller's app. Workers serve it only if one is on."""
+"""Jobs that send something to Stream: a decline, or events for the caller's app. Workers serve this queue only if one
+of the two is switched on."""
 EVENTS: Final = "bellhop-events"
-"""Jobs that send events to the team's backend. Workers serve it only if the settings have an endpoint."""
+"""Jobs that send events to the team's backend. Workers serve this queue only if the settings have an endpoint."""
 NEEDED = (RINGS, NOTICES)
 """Without a worker for these queues, no phone rings."""
 QUEUES = (*NEEDED, MAIL, STREAM, EVENTS)
@@ -69,8 +70,8 @@ All retries of notices and e-mails happen within the two hours for which Redis k
 notice. This helps when Redis is away for longer than a job may take; what a provider or mail server refused for now is
 repeated inside the job.
 If an endpoint refuses an event, other jobs repeat it for a day. So a job that sends events fails only by a bug. It is
-run again for a day too: perhaps no later event of its call queues another job. What is told to the caller's app is of
-use only while the call rings.
+run again for a day too: perhaps no later event of its call queues another job. An announcement to the caller's app is
+useful only while the call rings.
 A ring and a decline are not retried: they repeat inside their jobs, or would be too late. The watchdog queues settle
 jobs again.
 """

@@ -45,11 +45,11 @@ WEBHOOK_TTL_S = 3600
 """How long the id of a webhook is remembered. Stream repeats a webhook for 15 seconds."""
 
 LAST_ALERT = "alert:"
-"""How the field of a round begins that says when an alert last rang a phone: `<claim>|<µs by Redis's clock>`."""
+"""The start of a field of a round. It says when an alert last rang a phone: `<claim>|<µs by Redis's clock>`."""
 
 
 class Turn(msgspec.Struct, frozen=True, gc=False):
-    """What an event that calls people says if other jobs of its tenant wait."""
+    """The bound and the trail's lines of an event that calls people, for when other jobs of its tenant wait."""
 
     most_waiting: int
     """With more jobs of the tenant waiting, the event is not taken."""
@@ -97,7 +97,7 @@ class EventToTake(msgspec.Struct, frozen=True, gc=False):
     in_turn: bool = False
     """Whether its jobs wait for the tenant's turn."""
     turn: Turn | None = None
-    """If they do, and the event calls people. Then it has one job."""
+    """Given if its jobs wait for the tenant's turn and the event calls people. Such an event has one job."""
 
 
 def take_event(event: EventToTake) -> Command:
@@ -321,7 +321,7 @@ def claim_devices(
     Stream's, if the worker read it a moment ago. `tickets`: whether the pushes carry tickets; then the round remembers
     for whom each device was rung. `rung`, of a second ring: for each device, the key of the device by which its phone
     was rung. `alerts`: the keys of the devices whose phones show the push as an alert that rings.
-    Whether each token still belongs to its user, `read_owners` says.
+    `read_owners` reads whether each token still belongs to its user.
     The script returns the time left (µs), that difference if it read it, then for each device "go", the reason why it
     may not be sent this push, or "orphaned " and a claim that must be ended by `record_lost_attempts` first.
     """

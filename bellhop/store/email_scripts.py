@@ -54,8 +54,8 @@ def add_missed_call(
     Only the latest `whole_calls` calls are kept whole; the earlier ones are only counted. `line`: for the trail.
     Returns "waiting", "already", or why no e-mail is due.
 
-    The call is asked first, and marked last. If a worker dies in between, its job runs again; the e-mail knows the
-    call.
+    The call is read first, and marked last. If a worker dies in between, its job runs again, and finds that the call is
+    in the e-mail.
     """
     (answer,) = yield [_check(round_, recipient)]
     if answer != b"due":
@@ -83,7 +83,7 @@ def _add(round_: Round, recipient: Recipient, email: NewEmail, whole_calls: int,
 
 
 def _record_added(round_: Round, recipient: Recipient, line: str, *, before: bool) -> Command:
-    """`before`: the call was in the e-mail already; perhaps a worker died before it recorded this."""
+    """`before`: the call was in the e-mail already. Perhaps a worker died before it recorded that."""
     keys = [round_key(round_.tenant, round_.cid, round_.started_at), trail_key(round_.tenant, round_.cid)]
     args: list[Argument] = [recipient.id, "1" if before else "", CALL_TTL_S, trail.LENGTH, trail.DAY_S, line]
     return Command("email/record_missed_call", keys, args)
@@ -150,8 +150,8 @@ def record_email_attempt(
 ) -> Steps[None]:
     """Put each line on the trail of its call, and end this run's claim, for good or until `next_try`.
 
-    `unknown`: the attempt may have succeeded. Without a claim, nothing changes. The lines come first: what was sent is
-    on the trail, also if the worker dies before the claim ends; then the e-mail is sent again.
+    `unknown`: the attempt may have succeeded. If this run has no claim any more, nothing changes. The lines come first:
+    if the worker dies before the claim ends, the e-mail is sent again, and the trail has a line for each attempt.
     """
     (claim,) = yield [("HGET", email_key(email_id), "claim")]
     if claim is None or not claim.startswith(f"{worker}|{run}|".encode()):

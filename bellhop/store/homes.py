@@ -10,7 +10,8 @@ from collections.abc import Iterable, Sequence
 from typing import Literal, NamedTuple
 
 HomeKind = Literal["call", "user", "token", "e-mail", "address", "app", "installation", "partition"]
-"""`app` is an app of a push provider. `partition`: each partition has such a key, and a script uses its own one."""
+"""`app` is an app of a push provider. `partition`: each partition has such a key, and a script uses the key of its
+partition."""
 
 SLOTS = 16384
 """The hash slots of a Redis Cluster."""
@@ -25,7 +26,7 @@ class Home(NamedTuple):
 
 
 class _Rule(NamedTuple):
-    """Where the name of the home is in a key: these many of its parts are before it and behind it."""
+    """Where the name of the home is in a key: how many parts of the key are before the name, and how many behind it."""
 
     kind: HomeKind
     before: int = 0
@@ -48,7 +49,7 @@ _RULES: dict[str, _Rule] = {
     **_rules(_Rule("app"), "brake"),
     **_rules(_Rule("app", before=1, behind=1), "tokens"),
 }
-"""By the part of a key that stands behind `bellhop:`."""
+"""By the first part of a key behind `bellhop:`."""
 _WITH_OTHERS: dict[str, HomeKind] = {
     "webhook": "call",
     "announced": "call",
@@ -56,7 +57,7 @@ _WITH_OTHERS: dict[str, HomeKind] = {
     "letter-open": "e-mail",
     "mailed": "e-mail",
 }
-"""Keys that do not name their home. Their commands have another key that does."""
+"""Keys that do not name their home. Another key of the same command names it."""
 _IN_EACH_PARTITION = frozenset(
     {
         "worker",
@@ -74,7 +75,7 @@ _IN_EACH_PARTITION = frozenset(
 
 
 def home_of(key: str) -> Home:
-    """Return the home of a key, or of the keys that begin so."""
+    """Return the home of a key. `key` may also be the start of keys."""
     space, kind, *rest = key.split(":")
     if space == "rq" or kind in _IN_EACH_PARTITION:
         return Home("partition", "")
@@ -103,7 +104,7 @@ class Partition(NamedTuple):
     """The hash tag of its keys, such as `16.3`: the number of partitions, and a number. Empty on a single Redis."""
 
     def key(self, key: str) -> str:
-        """Return the key as it is called in this partition, such as `bellhop:{16.3}:agenda`."""
+        """Return the name of the key in this partition, such as `bellhop:{16.3}:agenda`."""
         if not self.tag:
             return key
         space, _, rest = key.partition(":")
@@ -115,14 +116,14 @@ ALONE: Sequence[Partition] = (Partition(),)
 
 
 def names_of(key: str, among: Sequence[Partition]) -> list[str]:
-    """Return what a key is called: in each partition, if each has such a key, else in the partition of its home."""
+    """Return the names of a key: in each partition if each has such a key, else in the partition of its home."""
     home = home_of(key)
     places = among if home.kind == "partition" else (partition_of(home, among),)
     return [partition.key(key) for partition in places]
 
 
 def partitions(count: int) -> Sequence[Partition]:
-    """Return the partitions of a cluster. They lie evenly in its slots, so that its servers get equally many."""
+    """Return the partitions of a cluster. They are spread evenly over its slots, so each server gets equally many."""
     tags = (f"{count}.{number}" for number in range(SLOTS))
     by_place: dict[int, Partition] = {}
     for tag in tags:

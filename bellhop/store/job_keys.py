@@ -1,7 +1,7 @@
 """The keys of jobs and outboxes that a script writes.
 
-They go to the end of the script's KEYS, and each job or outbox says where. lib/enqueue.lua and lib/announcing.lua read
-them there. So no script builds the key of a job that its caller knows.
+They go to the end of the script's KEYS. Each job or outbox has the place of its first key, where lib/enqueue.lua and
+lib/announcing.lua read it. So no script builds the key of a job that its caller knows.
 """
 
 from collections.abc import Mapping, Sequence
@@ -28,7 +28,7 @@ def of_tenant(tenant: str) -> JobFields:
 
 
 def add_new_job(keys: list[str], job: JobFields) -> JobFields:
-    """Add the keys of a job whose queue need not be listed among RQ's queues; returns the job for the script."""
+    """Add the keys of a job that a web process queues: it does not list the queue. Returns the job for the script."""
     if "tenant" in job:
         return add_job(keys, job)
     placed = {**job, "first_key": str(len(keys) + 1)}

@@ -42,8 +42,8 @@ DECODED_AT_ONCE = 20
 """Users whose devices are read before other tasks of the event loop get a turn."""
 
 LEAVING_S = 30 * 24 * 3600
-"""How long the owner of a token stays if the removal of the token was not brought to its end. An app that is used
-registers its token again meanwhile."""
+"""How long the owner key of a token stays if a process died while it removed the token. An app that is in use registers
+its token again within this time."""
 WRITTEN_AT = "written_at"
 """The field of a user that says when contact or preferences were last written (unix µs)."""
 HELD_BACK_TTL_S = 600
@@ -58,7 +58,7 @@ class RegisteredUsers(NamedTuple):
     devices: dict[str, list[Device]]
     """The devices of each user, in the order of their registration."""
     users: dict[str, User]
-    """The users who have a contact or preferences, or of whom something else is known."""
+    """The users who have a contact, preferences or another stored field."""
     unseen: dict[str, int]
     """How many missed calls each user has not seen; empty if that was not asked for."""
 
@@ -96,14 +96,15 @@ def register(tenant: str, device: Device) -> Steps[Registered]:
 def adopt(tenant: str, device: Device) -> Steps[Registered]:
     """Store a device that Stream lists, unless its token is registered: what the app registered is newer."""
     (owner,) = yield [_take_token(tenant, device, "nobody's")]
-    if owner.decode() not in ("", device.user_id):
-        return Registered(owner.decode())
+    former = owner.decode()
+    if former not in ("", device.user_id):
+        return Registered(former)
     (evicted,) = yield [_store_device(tenant, device, new=True)]
     if evicted is None:
-        return Registered(owner.decode())
+        return Registered(former)
     yield [_take_token(tenant, device, "own")]
     yield from _release(tenant, device.user_id, evicted[::2])
-    return Registered(owner.decode(), tuple(decode(evicted[1::2])))
+    return Registered(former, tuple(decode(evicted[1::2])))
 
 
 def remove(tenant: str, device: Device) -> Steps[str]:
@@ -116,7 +117,7 @@ def remove(tenant: str, device: Device) -> Steps[str]:
 
 
 def remove_moved(tenant: str, device: Device) -> Steps[None]:
-    """Remove a device whose token has moved to another user. A process that moved it may have died before it did."""
+    """Remove a device whose token has moved to another user: the process that moved it may have died too early."""
     (owner,) = yield [("GET", owner_key(tenant, device.key))]
     if owner and owner.decode() != device.user_id:
         yield [_swap(tenant, device, "")]
@@ -130,14 +131,14 @@ def replace(tenant: str, device: Device, by: Device) -> Command:
 def _take_from(tenant: str, device: Device, former: str) -> Steps[list[Device]]:
     """Remove the device that the former owner of this device's token had; returns it, if there was one.
 
-    It is read before the owner is checked. So it is older than this registration, unless it was registered again after
-    the check: then it is another registration, and stays.
+    The device is read before the owner is checked, so what was read is older than this registration. If the former
+    owner registers the device again after the check, it is another registration, and stays.
     """
     stored, owner = yield [("HGET", devices_key(tenant, former), device.key), _take_token(tenant, device, "own")]
     if owner.decode() != device.user_id:
         return []
     theirs = decode([stored] if stored else [])
-    # A version that removes device and owner in one script may have met the device, and removed the owner.
+    # An older version removes a device and its owner in one script: it may have removed this owner meanwhile.
     *answers, _ = yield [*(_swap(tenant, old, "") for old in theirs), _take_token(tenant, device, "own")]
     return [old for old, answer in zip(theirs, answers, strict=True) if answer == b"done"]
 

@@ -28,15 +28,15 @@ class Command(NamedTuple):
 
 
 def placed(command: Command, partition: Partition) -> Command:
-    """Return the script with its keys as they are called in a partition."""
+    """Return the script with the names that its keys have in a partition."""
     return command._replace(keys=[partition.key(key) for key in command.keys]) if partition.tag else command
 
 
 class ScriptRunner(Protocol):
-    """Runs a script, and then commands in the same packet; `bellhop.store.blocking_client.run_script` does so."""
+    """Runs a script, and commands behind it, such as `bellhop.store.blocking_client.run_script`."""
 
     def __call__(self, command: Command, /, *behind: tuple[Argument, ...]) -> Any:
-        """Return the script's answer. Raises if any of them failed; then all of them may have run."""
+        """Return the script's answer. Raises if the script or a command failed; then all of them may have run."""
         ...
 
 

@@ -61,8 +61,8 @@ def apply(
     `claim` names the webhook, so that it is taken once: by its body, or by default by its id.
     `now` is the time by Stream's clock; Redis's is ahead of it by `redis_ahead_us`.
     The call's trail is kept for `trail_ttl_s` from now. `listed` adds the call to the console's lists of calls,
-    `listed_for_users` to those of its users. `most_waiting`: if tenants take turns, how many of this tenant's jobs may
-    wait before an event that calls people is put off; 0 if there is only one tenant. Raises
+    `listed_for_users` to those of its users. `most_waiting` is for tenants that take turns: if so many jobs of this
+    tenant wait, an event that calls people is put off. It is 0 if there is only one tenant. Raises
     redis.exceptions.RedisError.
     """
     if not (effects.stamps or effects.history or effects.round or effects.missed or effects.work):

@@ -65,7 +65,7 @@ class Intake:
     forgotten: KnownForgotten
     """Who was forgotten in the last day."""
     most_waiting: int = 0
-    """How many rings of one tenant may wait; 0 if there is only one tenant, which has no bound."""
+    """How many rings of one tenant may wait; 0 if there is only one tenant: it has no bound."""
 
 
 class PutOffError(Exception):

@@ -17,7 +17,7 @@ IDS = frozenset({"user_id", "user_ids", "created_by_id"})
 BY_USER = frozenset({"accepted", "rejected", "missed"})
 """The fields that are mappings by the ids of users."""
 OF_ACCOUNTS = "tokens_revoked"
-"""Such a field that is kept with the user's own data: a forgotten user has none."""
+"""A field of this kind that becomes a part of the user's own data. A forgotten user has no such data."""
 
 CALLERS = frozenset({"caller", "sender", "creator"})
 """The fields with the user whose picture and custom fields an event has."""

@@ -69,7 +69,7 @@ class EmailStore:
         # The id is made from the call that begins the e-mail, so that a repeated step makes the same one.
         names = ["letter", round_.tenant, round_.cid, round_.started_at, recipient.id]
         email_id = uuid5(NAMESPACE_OID, json.dumps(names)).hex
-        email = email_scripts.NewEmail(email_id, self._window_s, self._job(round_.tenant, email_id))
+        email = email_scripts.NewEmail(email_id, self._window_s, self._job_in_turn(round_.tenant, email_id))
         now = self._clock.now()
         line = _line(EmailResult(round_, AttemptResult(Outcome.MAIL_WAITING)), now)
         add = partial(email_scripts.add_missed_call, whole_calls=LISTED, now=now, line=line)
@@ -104,11 +104,11 @@ class EmailStore:
                 await self._announce(result.round, now)
         lines = [(result.round, _line(result, now)) for result in results]
         tenant = results[0].round.tenant if results else ""
-        next_try = None if wait_s is None else email_scripts.NextTry(wait_s, self._job(tenant, email_id, run))
+        next_try = None if wait_s is None else email_scripts.NextTry(wait_s, self._job_in_turn(tenant, email_id, run))
         record = partial(email_scripts.record_email_attempt, worker=self._worker, run=run, next_try=next_try, now=now)
         await until_redis_answers(lambda: run_steps(record(email_id, lines, unknown=unknown), self._store))
 
-    def _job(self, tenant: str, email_id: str, run: str = "") -> JobFields:
+    def _job_in_turn(self, tenant: str, email_id: str, run: str = "") -> JobFields:
         return {**_job(email_id, run), **of_tenant(tenant if self._in_turn else "")}
 
     async def _announce(self, round_: QueuedRound, now: Micros) -> None:

@@ -7,8 +7,8 @@ from contextlib import contextmanager
 from contextvars import ContextVar
 
 SHARE = 4
-"""A tenant may have this many times as many jobs as there are free places: alone four fifths of all places, and the
-others always find one."""
+"""The jobs of a tenant are at most this many times the free places. So one tenant alone gets four fifths of all places,
+and another tenant always finds a free place."""
 
 
 class ConcurrencyLimit:

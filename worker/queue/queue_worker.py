@@ -39,7 +39,7 @@ suspend`: an interrupted take may have moved a job to the in-flight list."""
 TAKEN_AT_ONCE = 4
 """Jobs that one take takes if that many are queued: they share its cost, and delay each other by some milliseconds."""
 TAKE_AGAIN_S = Seconds(0.05)
-"""How long one take waits while a tenant may begin no further job here: its jobs wait beside the queue."""
+"""How long one take waits while a tenant may begin no further job here: BLMOVE does not see the jobs in its list."""
 SHORT_PAUSE_S = 0.1
 ANSWER_S = Seconds(2.0)
 """How long Redis may take to answer."""

@@ -1,4 +1,4 @@
--- Is an e-mail due for a user who missed a call?
+-- Decide whether an e-mail is due for a user who missed a call.
 -- KEYS
 --   1 the call   2 the round   3 traces of forgotten rounds   4 start of the rounds' keys
 -- ARGV

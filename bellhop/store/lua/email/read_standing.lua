@@ -1,4 +1,4 @@
--- Where does a user stand in a round that is over?
+-- Read the standing of a user in a round that is over.
 -- KEYS
 --   1 the call   2 traces of forgotten rounds   3 start of the rounds' keys
 -- ARGV

@@ -1,4 +1,5 @@
--- Record that a missed call is in an e-mail: a mark in the round, so that it is put into no other one, and a line on the trail.
+-- Record that a missed call is in an e-mail: a mark in the round, and a line on the trail. A call with this mark is put into no
+-- other e-mail.
 -- KEYS
 --   1 the round   2 the trail
 -- ARGV

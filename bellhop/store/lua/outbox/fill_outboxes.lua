@@ -1,8 +1,8 @@
 -- Put a document that is not about a ring into outboxes: a removed device, an alarm, a dead letter that is sent again.
--- If this runs again because the answer was lost: with that key, the document is not announced again. Without it, the document
+-- If the answer is lost, this runs again. With the last key, the document is not announced again. Without it, the document
 -- may wait twice, with the same id.
 -- KEYS
---   those of the outboxes; then, optional, that it was announced
+--   those of the outboxes; then, optional, the key that says that the document was announced
 -- ARGV
 --   1 the document and its outboxes as MessagePack, every number in it a string   2 seconds for which it is not announced again,
 --   else ""

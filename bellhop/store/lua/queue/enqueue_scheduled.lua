@@ -21,8 +21,8 @@ local function put_back_in_place(queue, id, tenant)
   put_in_place({ id = id, tenant = own and tenant }, keys)
 end
 
--- A worker that died, or that takes no job of a tenant now, may have left lists without a job in the queue: then no worker
--- would look at the lists.
+-- A worker that died, or that takes no job of a tenant now, may have taken the last job of the queue while jobs wait in lists.
+-- Workers look at the lists only when the queue has a job. So one job moves there.
 local function begin_turns(queue)
   if redis.call('EXISTS', queue.waiting) == 0 then turns_of(queue, {}, now)(queue.waiting) end
 end

@@ -1,5 +1,5 @@
--- Count a token that its provider reported as dead. If so many tokens of an app die in one window that a mistake of ours is
--- the likely reason, the brake is set: no token of the app is removed for a while.
+-- Count a token that its provider reported as dead. If many tokens of an app die in one window, a mistake of ours is the likely
+-- reason. Then the brake is set: no token of the app is removed for a while.
 -- KEYS
 --   1 the app's brake   2 its dying tokens   3 its accepted pushes   4 the users whose tokens die (all three of this window)
 -- ARGV

@@ -1,6 +1,6 @@
--- Remove the owner of a token, in two steps: begin before the user's device is removed, and end after it. A registration
--- in between sets the owner again, which ends the time to live; then the owner stays. If nothing follows the first step,
--- the key expires.
+-- Remove the owner of a token, in two steps: "begin" before the user's device is removed, and "end" after it. "begin" gives the
+-- key a time to live. A registration in between sets the owner again, which ends the time to live; then the owner stays. If
+-- nothing follows the first step, the key expires.
 -- KEYS
 --   1 the token's owner
 -- ARGV

@@ -10,8 +10,8 @@ if not read or type(disabled) ~= 'table' then disabled = {} end
 local changed = 0
 for i = 3, #ARGV do
   local before = disabled[ARGV[i]]
-  -- A phone that is disabled already keeps its time.
   if (ARGV[1] == '') == (before ~= nil) then changed = changed + 1 end
+  -- The time of a phone changes only if the phone was enabled before.
   if ARGV[1] == '' then disabled[ARGV[i]] = nil else disabled[ARGV[i]] = before or ARGV[1] end
 end
 

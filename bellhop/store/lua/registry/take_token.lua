@@ -1,5 +1,5 @@
 -- Make a user the owner of a token. A device counts only for the user whom this key names.
--- A removal that has begun (leave_token.lua) then leaves the owner as it is: SET ends the key's time to live.
+-- SET ends the key's time to live. So a removal that has begun (leave_token.lua) does not remove this owner.
 -- KEYS
 --   1 the token's owner
 -- ARGV
