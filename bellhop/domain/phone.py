@@ -96,7 +96,7 @@ class PhoneHealth(BaseModel):
     @classmethod
     def _leave_out_what_cannot_be_used(cls, value: Any, handler: ValidatorFunctionWrapHandler) -> Any:
         try:
-            return handler(text(value)[:LONGEST_TEXT] if isinstance(value, str) else value)
+            return handler(text(value)[:LONGEST_TEXT].rstrip() if isinstance(value, str) else value)
         except ValidationError:
             return None
 

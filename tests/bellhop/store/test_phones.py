@@ -168,6 +168,11 @@ def test_a_value_that_cannot_be_used_is_left_out():
     assert PhoneHealth.model_validate({"model": "\ud83d"}).known() == {"model": "?"}
 
 
+def test_a_long_text_is_cut_off_to_what_is_read_back():
+    cut_off = PhoneHealth.model_validate({"model": "x" * 39 + " y"})
+    assert PhoneHealth.model_validate(cut_off.known()) == cut_off
+
+
 JSON_VALUES = st.one_of(
     st.none(), st.booleans(), st.integers(-(10**18), 10**18), st.floats(), st.text(max_size=60), st.lists(st.integers())
 )
