@@ -13,6 +13,7 @@ from bellhop.domain.push import Push, PushKind, in_other_environment
 from bellhop.store.redis_clock import RedisClock
 from bellhop.telemetry import metrics, tracing
 from bellhop.trail import PushAttempted, PushFinished, PushMilestone, PushWaited, encode
+from worker.delivery.fair_queue import Group
 from worker.delivery.fence import Admission, Fence, Record
 from worker.delivery.provider_channel import ProviderChannel
 from worker.delivery.retry_policy import RetryPolicy
@@ -107,8 +108,9 @@ class _Attempts:
         attempt_s = self._policy.attempt_s[push.device.provider]
         # Everything that can take long comes before the claim: the call may end meanwhile.
         await channel.prepare(push, self._policy.prepare_s)
-        async with channel.capacity.hold(push.kind, push.round, push.tenant):
-            async with channel.claims.hold(push.kind, push.round, push.tenant):
+        group = Group(push.tenant, push.round)
+        async with channel.capacity.hold(push.kind, group):
+            async with channel.claims.hold(push.kind, group):
                 admission = await self._fence.admit(push, attempt_s)
             if admission.refusal is not None:
                 return admission, Record("")

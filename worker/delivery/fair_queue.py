@@ -5,9 +5,19 @@ So an item of a small group does not wait for all items of a large group.
 
 from collections import deque
 from collections.abc import Hashable
-from typing import Generic, TypeVar
+from typing import Generic, NamedTuple, TypeVar
 
 T = TypeVar("T")
+
+
+class Group(NamedTuple):
+    """What takes turns: a round of a tenant."""
+
+    tenant: str
+    round: Hashable
+
+
+NO_GROUP = Group("", None)
 
 
 class FairQueue(Generic[T]):
@@ -17,20 +27,20 @@ class FairQueue(Generic[T]):
     """
 
     def __init__(self) -> None:
-        self._tenants: dict[str, dict[Hashable, deque[T]]] = {}
+        self._tenants: dict[str, dict[Group, deque[T]]] = {}
         """Tenants, and groups of a tenant, in the order in which they get their turn. None is empty."""
 
     def __bool__(self) -> bool:
         """Whether items wait."""
         return bool(self._tenants)
 
-    def waiting(self, group: Hashable, tenant: str = "") -> int:
+    def waiting(self, group: Group) -> int:
         """How many items of a group wait."""
-        return len(self._tenants.get(tenant, {}).get(group, ()))
+        return len(self._tenants.get(group.tenant, {}).get(group, ()))
 
-    def put(self, group: Hashable, item: T, tenant: str = "") -> None:
+    def put(self, group: Group, item: T) -> None:
         """Add an item."""
-        self._tenants.setdefault(tenant, {}).setdefault(group, deque()).append(item)
+        self._tenants.setdefault(group.tenant, {}).setdefault(group, deque()).append(item)
 
     def get(self) -> T:
         """Remove the next item, and return it. The queue must not be empty."""

@@ -1,9 +1,9 @@
 """Limits how many pushes are sent in one turn of the event loop. Until it ends, nothing else in the worker runs."""
 
 import asyncio
-from collections.abc import Hashable
 
 from bellhop.domain.push import PushKind
+from worker.delivery.fair_queue import NO_GROUP, Group
 from worker.delivery.priority_slots import PrioritySlots
 
 SENT_AT_ONCE = 8
@@ -19,21 +19,21 @@ class FairTurns:
 
     def __init__(self, limit: int = SENT_AT_ONCE) -> None:
         self._slots = PrioritySlots(limit)
-        self.beginning: set[Hashable] = set()
+        self.beginning: set[Group] = set()
         """The small rings that have begun and sent nothing so far: large rings let them go first."""
 
-    async def wait(self, kind: PushKind, round_: Hashable = None, tenant: str = "") -> None:
+    async def wait(self, kind: PushKind, group: Group = NO_GROUP) -> None:
         """Wait for a place in a turn. It is free again in the next turn."""
-        await self._slots.acquire(kind, round_, tenant)
-        self.beginning.discard(round_)
+        await self._slots.acquire(kind, group)
+        self.beginning.discard(group)
         asyncio.get_running_loop().call_soon(self._slots.release, kind)
 
-    async def let_others_go_first(self, round_: Hashable, tenant: str = "") -> None:
+    async def let_others_go_first(self, group: Group) -> None:
         """Wait, between two parts of a large ring, until few of its pushes wait and no small ring begins."""
         patience = PATIENCE
         while patience:
             await asyncio.sleep(0)
-            if self._slots.waiting(round_, tenant) > FEW:
+            if self._slots.waiting(group) > FEW:
                 continue
             if not self.beginning:
                 return

@@ -34,6 +34,7 @@ from worker.announcements.ring_news import RingNews
 from worker.delivery.attempt import SENT, Delivered, ProviderChannels, deliver
 from worker.delivery.callee_limit import CalleeLimit
 from worker.delivery.device_lookup import StreamDeviceLookup
+from worker.delivery.fair_queue import Group
 from worker.delivery.fair_turns import FairTurns
 from worker.delivery.fence import Fence, Record
 from worker.delivery.record_buffer import RecordBuffer
@@ -109,6 +110,7 @@ class FanOut:
         the provider has. `claim`: the name of the claims, if it is not the kind of push."""
         self._tools, self._kind, self._round, self._begun = tools, kind, round_, begun
         self._note_sent = note_sent
+        self._group = Group(round_.tenant, round_.started_at)
         self._stream_state = tools.stream_state if kind is PushKind.RING and not round_.test else None
         if self._stream_state is not None:
             self._late_at_s = self._stream_state.late_at_s(round_, Seconds(time.monotonic()))
@@ -125,13 +127,13 @@ class FanOut:
 
     async def run(self) -> list[Delivered]:
         """Push to every recipient; returns the result of each push. Waits while Redis is away."""
-        beginning, started_at = self._tools.turns.beginning, self._round.started_at
+        beginning = self._tools.turns.beginning
         if self._kind is PushKind.RING and len(self._round.recipients) <= PLANNED_AT_ONCE:
-            beginning.add(started_at)
+            beginning.add(self._group)
         try:
             return await self._run()
         finally:
-            beginning.discard(started_at)
+            beginning.discard(self._group)
 
     async def _run(self) -> list[Delivered]:
         tools, round_ = self._tools, self._round
@@ -227,7 +229,7 @@ class FanOut:
                     skips += planned.skips
                     recording.append(asyncio.create_task(self._record_skips(planned.skips)))
                 sending += [asyncio.create_task(self._push(push)) for push in planned.pushes]
-                await self._tools.turns.let_others_go_first(self._round.started_at, self._round.tenant)
+                await self._tools.turns.let_others_go_first(self._group)
         except BaseException:
             for task in (*sending, *recording):
                 task.cancel()

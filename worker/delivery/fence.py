@@ -24,6 +24,7 @@ from bellhop.store.retry import until_redis_answers
 from bellhop.store.scripts import Command, Scripts
 from bellhop.telemetry import metrics
 from worker.delivery.batch import Batch
+from worker.delivery.fair_queue import Group
 from worker.delivery.fair_turns import FairTurns
 from worker.delivery.sent_pushes import RoundPushes, SentPushes, note_restored
 from worker.lost_attempts import OpenClaim, count_lost, lost_attempt
@@ -137,7 +138,7 @@ class Fence:
         try:
             admission = await self._admissions((push, attempt_s))
             if admission.refusal is None:
-                await self._turns.wait(self._kind, self._round.started_at, self._round.tenant)
+                await self._turns.wait(self._kind, Group(self._round.tenant, self._round.started_at))
         except asyncio.CancelledError:
             # The claim may be in Redis. The next run would wait for its end, and take it for an attempt.
             await asyncio.shield(self.write(Record("", key)))

@@ -1,10 +1,9 @@
 """A limit for pushes that gives its places to rings first, and to all tenants and rings alike."""
 
 import asyncio
-from collections.abc import Hashable
 
 from bellhop.domain.push import RINGING, PushKind
-from worker.delivery.fair_queue import FairQueue
+from worker.delivery.fair_queue import NO_GROUP, FairQueue, Group
 
 Waiting = FairQueue[asyncio.Future[None]]
 
@@ -22,22 +21,22 @@ class PrioritySlots:
         self._held = self._held_by_others = 0
         self._rings, self._others = Waiting(), Waiting()
 
-    def hold(self, kind: PushKind, round_: Hashable = None, tenant: str = "") -> "Place":
-        """Wait for a place, and hold it: `async with slots.hold(kind, round_, tenant)`."""
-        return Place(self, kind, round_, tenant)
+    def hold(self, kind: PushKind, group: Group = NO_GROUP) -> "Place":
+        """Wait for a place, and hold it: `async with slots.hold(kind, group)`."""
+        return Place(self, kind, group)
 
-    def waiting(self, round_: Hashable, tenant: str = "") -> int:
+    def waiting(self, group: Group) -> int:
         """How many pushes of a round wait for a place."""
-        return self._rings.waiting(round_, tenant) + self._others.waiting(round_, tenant)
+        return self._rings.waiting(group) + self._others.waiting(group)
 
-    async def acquire(self, kind: PushKind, round_: Hashable = None, tenant: str = "") -> None:
+    async def acquire(self, kind: PushKind, group: Group = NO_GROUP) -> None:
         """Wait for a place. `release` it in the end."""
         ring = kind in RINGING
         if self._is_free(ring=ring) and not self._rings and not self._others:
             self._count(1, ring=ring)
             return
         future: asyncio.Future[None] = asyncio.get_running_loop().create_future()
-        (self._rings if ring else self._others).put(round_, future, tenant)
+        (self._rings if ring else self._others).put(group, future)
         self._give()
         try:
             await future
@@ -72,11 +71,11 @@ class PrioritySlots:
 class Place:
     """A place that is held inside `async with`. Leaving it never waits."""
 
-    def __init__(self, slots: PrioritySlots, kind: PushKind, round_: Hashable, tenant: str) -> None:
-        self._slots, self._kind, self._round, self._tenant = slots, kind, round_, tenant
+    def __init__(self, slots: PrioritySlots, kind: PushKind, group: Group) -> None:
+        self._slots, self._kind, self._group = slots, kind, group
 
     async def __aenter__(self) -> None:
-        await self._slots.acquire(self._kind, self._round, self._tenant)
+        await self._slots.acquire(self._kind, self._group)
 
     async def __aexit__(self, *_: object) -> None:
         self._slots.release(self._kind)

@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from bellhop.domain.push import PushKind
-from worker.delivery.fair_queue import FairQueue
+from worker.delivery.fair_queue import FairQueue, Group
 from worker.delivery.fair_turns import FairTurns
 from worker.delivery.priority_slots import PrioritySlots
 
@@ -24,16 +24,16 @@ def emptied(queue):
 def test_groups_take_turns():
     queue = FairQueue()
     for number in range(4):
-        queue.put("large", f"large {number}")
-    queue.put("small", "small")
+        queue.put(Group("", "large"), f"large {number}")
+    queue.put(Group("", "small"), "small")
     assert emptied(queue) == ["large 0", "small", "large 1", "large 2", "large 3"]
 
 
 def test_tenants_take_turns_whatever_their_groups():
     queue = FairQueue()
     for number in range(3):
-        queue.put(f"round {number}", f"a {number}", "a")
-    queue.put("round 0", "b", "b")
+        queue.put(Group("a", f"round {number}"), f"a {number}")
+    queue.put(Group("b", "round 0"), "b")
     assert emptied(queue) == ["a 0", "b", "a 1", "a 2"]
 
 
@@ -41,7 +41,7 @@ def test_tenants_take_turns_whatever_their_groups():
 def test_nothing_is_lost_and_a_group_keeps_its_order(groups):
     queue, items = FairQueue(), list(enumerate(groups))
     for number, group in items:
-        queue.put(group, (number, group))
+        queue.put(Group("", group), (number, group))
     served = emptied(queue)
     assert sorted(served) == items
     for group in groups:
@@ -52,7 +52,7 @@ async def test_places_go_to_rounds_in_turn():
     slots, order = PrioritySlots(1), []
 
     async def push(round_):
-        async with slots.hold(RING, round_):
+        async with slots.hold(RING, Group("", round_)):
             order.append(round_)
             await asyncio.sleep(0)
 
@@ -65,7 +65,7 @@ async def test_only_some_pushes_go_on_in_one_turn():
     turns, turn, passed = FairTurns(4), 0, []
 
     async def push(round_):
-        await turns.wait(RING, round_)
+        await turns.wait(RING, Group("", round_))
         passed.append((turn, round_))
 
     rounds = chain.from_iterable(("large", other) for other in range(20))
