@@ -99,7 +99,7 @@ async def settle_call(
             continue  # the call changed between reading and writing, and nothing was written: decide again
         by_alert = {started_at for started_at, fields in stored.rounds.items() if has_alerts(fields)}
         quiet_ends += [
-            QuietEnd(_for_one(call.rounds[ended.started_at], ended.user, stored), ended.started_at in by_alert)
+            QuietEnd(for_one(call.rounds[ended.started_at], ended.user, stored), ended.started_at in by_alert)
             for ended in call.settlements
             if ended not in held_up.settlements and not ended.notice
         ]
@@ -203,7 +203,7 @@ def _final_standing(settlement: Settlement, round_: QueuedRound, stored: StoredC
     )
     if not settlement.notice:
         return FinalStanding(round_, user, standing, line)
-    payload = _for_one(round_, user, stored)
+    payload = for_one(round_, user, stored)
     if not settlement.rings_until:
         return FinalStanding(round_, user, standing, line, _notice(payload))
     first, then = payload.model_copy(update={"still_rings": True}), payload.model_copy(update={"left_over": True})
@@ -211,7 +211,7 @@ def _final_standing(settlement: Settlement, round_: QueuedRound, stored: StoredC
     return FinalStanding(round_, user, standing, line, _notice(first), later)
 
 
-def _for_one(round_: QueuedRound, user: str, stored: StoredCall) -> QueuedRound:
+def for_one(round_: QueuedRound, user: str, stored: StoredCall) -> QueuedRound:
     """Return the round with one of its recipients."""
     recipient = Recipient.model_validate_json(stored.rounds[round_.started_at]["u:" + user])
     return round_.model_copy(update={"recipients": (recipient,), "queued_at": stored.redis_now})

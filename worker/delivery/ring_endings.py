@@ -8,7 +8,6 @@ from bellhop.domain.call import NOTICE_DUE
 from bellhop.domain.device import Device, Provider
 from bellhop.domain.plan import OVER_TTL_US, suits
 from bellhop.domain.push import PushKind
-from bellhop.domain.round import Recipient
 from bellhop.queue.job_payloads import QueuedRound
 from bellhop.store import registry
 from bellhop.store.async_client import Store
@@ -17,7 +16,7 @@ from bellhop.store.registry import RegisteredUsers
 from bellhop.store.retry import until_redis_answers
 from bellhop.store.stored_call import StoredCall, read_call
 from worker.delivery.fan_out import DeliveryTools, FanOut
-from worker.settle import QuietEnd, has_alerts
+from worker.settle import QuietEnd, for_one, has_alerts
 
 
 class RingEndings(FanOut):
@@ -57,16 +56,14 @@ async def quiet_ends(store: Store, tenant: str, cid: str) -> list[QuietEnd]:
 
 
 def _quiet_ends(fields: Mapping[str, str], stored: StoredCall) -> Iterator[QuietEnd]:
-    """Yield them for one round: `o:<user>` is the recorded standing of a user, `u:<user>` is the recipient."""
+    """Yield them for one round. Its field `o:<user>` is the recorded standing of a user."""
     round_ = QueuedRound.model_validate_json(fields["facts"]) if "facts" in fields else None
     by_alert = has_alerts(fields)
     if round_ is None or round_.deadline + (OVER_TTL_US if by_alert else 0) <= stored.now:
         return
     for name, standing in fields.items():
         if name.startswith("o:") and standing not in NOTICE_DUE:
-            recipient = Recipient.model_validate_json(fields["u:" + name.removeprefix("o:")])
-            changes = {"recipients": (recipient,), "queued_at": stored.redis_now}
-            yield QuietEnd(round_.model_copy(update=changes), by_alert)
+            yield QuietEnd(for_one(round_, name.removeprefix("o:"), stored), by_alert)
 
 
 async def end_rings(tools: DeliveryTools, ends: Sequence[QuietEnd]) -> None:
