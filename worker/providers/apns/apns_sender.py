@@ -21,15 +21,11 @@ from worker.providers.apns.token_store import SignedToken
 from worker.providers.client_tls import check_files, client_tls
 from worker.providers.http2.connection_policy import ConnectionPolicy
 from worker.providers.http2.http2_connection import Http2Connection
-from worker.providers.http2.http2_pool import DEFAULT_POLICY, Http2Pool
+from worker.providers.http2.http2_pool import AVOID, DEFAULT_POLICY, SUSPICIOUS_S, Http2Pool
 from worker.providers.http2.http2_stream import DelayedError, Http2Stream, UnknownError, UnsentError
 
 PRODUCTION_URL = "https://api.push.apple.com"
 SANDBOX_URL = "https://api.sandbox.push.apple.com"
-SUSPICIOUS_S = 0.2
-"""A connection is suspected if a push got no answer in at least this time. A shorter wait says nothing about it."""
-AVOID = {Outcome.UNAVAILABLE, Outcome.UNSENT, Outcome.UNKNOWN}
-"""After these outcomes the next attempt should take another connection."""
 RETIRE = {"TooManyProviderTokenUpdates", "IdleTimeout", "Shutdown"}
 """After these reasons of Apple's the connection is replaced."""
 

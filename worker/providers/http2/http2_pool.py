@@ -12,6 +12,7 @@ from aiohappyeyeballs import SocketFactoryType, start_connection
 
 from bellhop.backoff import pause_s
 from bellhop.clock import Seconds
+from bellhop.domain.outcomes import Outcome
 from worker.providers.http2.connection_log import NO_LOG, ConnectionLog
 from worker.providers.http2.connection_policy import ConnectionPolicy
 from worker.providers.http2.http2_connection import Http2Connection
@@ -20,6 +21,10 @@ from worker.providers.http2.proxy_tunnel import open_tunnel
 from worker.providers.openssl_words import openssl_words
 
 DEFAULT_POLICY = ConnectionPolicy()
+SUSPICIOUS_S = 0.2
+"""`suspect` a connection if a request got no answer in at least this time. A shorter wait says nothing about it."""
+AVOID = frozenset({Outcome.UNAVAILABLE, Outcome.UNSENT, Outcome.UNKNOWN})
+"""`avoid` a connection after these outcomes: the next request should take another one."""
 SHUTDOWN_TIMEOUT_S = 1.0
 """How long the TLS shutdown of a closed connection may take."""
 

@@ -6,7 +6,7 @@ from bellhop.clock import Seconds
 from bellhop.domain.outcomes import AttemptResult, Outcome
 from worker.providers.answer_timeout import AnswerTimeout
 from worker.providers.http2.http2_connection import Http2Connection
-from worker.providers.http2.http2_pool import Http2Pool
+from worker.providers.http2.http2_pool import AVOID, SUSPICIOUS_S, Http2Pool
 from worker.providers.http2.http2_stream import (
     DelayedError,
     Http2Stream,
@@ -17,11 +17,6 @@ from worker.providers.http2.http2_stream import (
 from worker.providers.posted_body import CONNECTION_LOST, TIMEOUT, unsent_reason
 from worker.providers.web_push.encrypted_push import EncryptedPush, header_block_of
 from worker.providers.web_push.web_push_answers import read_answer
-
-SUSPICIOUS_S = 0.2
-"""A connection is suspected if a message got no answer in at least this time."""
-AVOID = {Outcome.UNAVAILABLE, Outcome.UNSENT, Outcome.UNKNOWN}
-"""After these outcomes the next message should take another connection."""
 
 
 async def post_by_http2(
