@@ -56,6 +56,10 @@ class RedisClock:
         ahead_us, read_s = self._ahead_of_stream.get(tenant, (None, 0.0))
         return ahead_us if time.monotonic() - read_s < LEAD_VALID_S else None
 
+    def from_stream(self, tenant: str, at: Micros) -> Micros:
+        """Convert a time by Stream's clock to Redis's. If the difference is not known, the time stays the same."""
+        return Micros(at + (self.ahead_of_stream_us(tenant) or 0))
+
     def note_ahead_of_stream(self, tenant: str, ahead_us: int) -> None:
         """Note this difference, which was read just now."""
         self._ahead_of_stream[tenant] = ahead_us, time.monotonic()

@@ -117,5 +117,5 @@ class CallerTeller:
 
     def _left_s(self, ends_at: datetime) -> Seconds:
         """Return how long the ring goes on: the end is in Stream's time."""
-        ahead_us = self._clock.ahead_of_stream_us(self._tenant) or 0
-        return seconds(micros(Seconds(ends_at.timestamp())) - self._clock.now() + ahead_us)
+        ends_us = self._clock.from_stream(self._tenant, micros(Seconds(ends_at.timestamp())))
+        return seconds(ends_us - self._clock.now())

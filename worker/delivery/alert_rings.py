@@ -11,7 +11,7 @@ from dataclasses import replace
 from functools import partial
 from typing import NamedTuple
 
-from bellhop.clock import MICROS_PER_SECOND, Micros, Seconds
+from bellhop.clock import Micros, Seconds, elapsed
 from bellhop.domain.outcomes import Outcome
 from bellhop.domain.push import Push, PushKind, named_uuid
 from bellhop.queue.job_payloads import QueuedRound
@@ -92,7 +92,7 @@ class AlertRings:
         tools, round_, number = self._tools, self._round, 0
         while True:
             number, due = await self._next(first.device.key, number)
-            if due >= round_.deadline + (tools.clock.ahead_of_stream_us(round_.tenant) or 0):
+            if due >= tools.clock.from_stream(round_.tenant, round_.deadline):
                 return
             await self._wait_until(due)
             push = as_repetition(first, number, tools.clock.now())
@@ -123,7 +123,7 @@ class AlertRings:
             end_wait()
 
     def _s_until(self, at: Micros) -> Seconds:
-        return Seconds(max(0, at - self._tools.clock.now()) / MICROS_PER_SECOND)
+        return elapsed(self._tools.clock.now(), at)
 
 
 def as_repetition(first: Push, number: int, now: Micros) -> Push:

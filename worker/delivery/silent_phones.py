@@ -8,7 +8,7 @@ import asyncio
 from collections.abc import Sequence
 from functools import partial
 
-from bellhop.clock import MICROS_PER_SECOND, Micros
+from bellhop.clock import Micros, elapsed
 from bellhop.domain.device import Device
 from bellhop.domain.outcomes import Outcome
 from bellhop.domain.push import PushKind
@@ -65,9 +65,9 @@ class SecondWay:
             new, self._new = self._new, []
             self._waiting += await self._worth_waiting_for(new)
             if self._waiting:
-                due = self._waiting[0].rung_at + self._tools.second_way_after_us
+                due = Micros(self._waiting[0].rung_at + self._tools.second_way_after_us)
                 # Phones that are rung meanwhile are due later than this one.
-                await asyncio.sleep(max(0, due - self._tools.clock.now()) / MICROS_PER_SECOND)
+                await asyncio.sleep(elapsed(self._tools.clock.now(), due))
                 await self._ring_those_due()
 
     async def _worth_waiting_for(self, phones: Sequence[RungPhone]) -> list[RungPhone]:
@@ -118,6 +118,6 @@ class SecondWay:
             phone,
             clock.now(),
             after_us=self._tools.second_way_after_us,
-            deadline=Micros(self._round.deadline + (clock.ahead_of_stream_us(self._round.tenant) or 0)),
+            deadline=clock.from_stream(self._round.tenant, self._round.deadline),
             has_reported_before=has_reported_before,
         )
