@@ -112,7 +112,7 @@ def _why_no_push(user_id: str, devices: list[Device], chosen: list[Device], key:
     if kind is PushKind.RING:
         return f"{only_for_notices({user_id: len(chosen)})}. Register it too, with kind voip"
     if kind in NOT_FOR_ALL:
-        return f"{user_id} has no device that gets a push of the kind {kind}: only {NOT_FOR_ALL[kind]} do"
+        return f"{user_id} has no device that gets a push of the kind {kind}: only {NOT_FOR_ALL[kind]} get it"
     return f"{user_id} has only devices for calls: use --kind ring, or register a token of kind alert"
 
 

@@ -44,12 +44,8 @@ async def findings(settings: Settings) -> AsyncIterator[Finding]:
         if read is None:
             return
         users, called, known, demoted = read
-        for finding in _findings(users, called, known):
+        for finding in _findings(users, called, known, settings.web_push_services):
             yield finding
-        for finding in _of_unknown_push_services(users, settings.web_push_services):
-            yield finding
-        if finding_ := _of_alert_rings(users):
-            yield finding_
         if demoted:
             yield Finding(Level.WARNING, "devices", f"{_demoted(demoted)} {DEMOTED}")
         for project in settings.fcm_apps:
@@ -65,7 +61,9 @@ def _read(
     return users, called_users(redis, tenant), known, demoted_phones(redis, tenant, SEARCH_S)
 
 
-def _findings(users: Users, called: frozenset[str], known: frozenset[tuple[str, str]]) -> Iterator[Finding]:
+def _findings(
+    users: Users, called: frozenset[str], known: frozenset[tuple[str, str]], services: Sequence[str]
+) -> Iterator[Finding]:
     if known:
         yield from _without_credentials(users, known)
     if silent := {user_id: len(devices) for user_id, devices in sorted(users.items()) if _only_notices(devices)}:
@@ -82,6 +80,8 @@ def _findings(users: Users, called: frozenset[str], known: frozenset[tuple[str, 
     for user_id in sorted(called - users.keys()):
         if sentence := differ_in_capitals(user_id, by_folded.get(user_id.casefold(), {})):
             yield Finding(Level.WARNING, "devices", f"{sentence}. Register devices under the id that Stream uses")
+    yield from _of_unknown_push_services(users, services)
+    yield from _of_alert_rings(users)
 
 
 def _without_credentials(users: Users, known: frozenset[tuple[str, str]]) -> Iterator[Finding]:
@@ -105,21 +105,20 @@ def _of_unknown_push_services(users: Users, services: Sequence[str]) -> Iterator
         yield Finding(Level.WARNING, "Web Push", f"{sentence}: {ADVICE_BY_REASON['UNKNOWN_PUSH_SERVICE']}")
 
 
-def _of_alert_rings(users: Users) -> Finding | None:
-    """Count the phones that ring by alerts, and warn of users with a VoIP token that may be of such a phone."""
+def _of_alert_rings(users: Users) -> Iterator[Finding]:
+    """Count the users with iPhones that ring by alerts. Warn if CallKit may ring such an iPhone too."""
     by_alert = [user_id for user_id, devices in sorted(users.items()) if any(one.rings_by_alert for one in devices)]
-    if not by_alert:
-        return None
     unsure = [user_id for user_id in by_alert if any(map(_may_ring_by_callkit, users[user_id]))]
-    if not unsure:
-        return Finding(Level.OK, "alert rings", f"{_users(len(by_alert))} a phone that rings by alerts")
-    named = ", ".join(unsure[:NAMED_USERS]) + (", …" if len(unsure) > NAMED_USERS else "")
-    sentence = (
-        f"{_users(len(unsure))} ({named}) a phone that rings by alerts, and a VoIP token without hardware_id: if it is "
-        "of the same phone, CallKit rings there too. Let the app register its VoIP token with the hardware_id, or not "
-        "at all"
-    )
-    return Finding(Level.WARNING, "alert rings", sentence)
+    if unsure:
+        named = ", ".join(unsure[:NAMED_USERS]) + (", …" if len(unsure) > NAMED_USERS else "")
+        sentence = (
+            f"{_users(len(unsure))} both an iPhone that rings by alerts and a VoIP token without hardware_id ({named})"
+            ". If both belong to the same iPhone, CallKit rings it too. Let the app register the VoIP token with the "
+            "hardware_id, or not register it"
+        )
+        yield Finding(Level.WARNING, "alert rings", sentence)
+    elif by_alert:
+        yield Finding(Level.OK, "alert rings", f"{_users(len(by_alert))} an iPhone that rings by alerts")
 
 
 def _may_ring_by_callkit(device: Device) -> bool:

@@ -62,7 +62,11 @@ async def test_the_check_counts_phones_with_demoted_rings(redis_url, ben, priori
 
 
 @pytest.mark.parametrize(
-    ("hardware_id", "said"), [("phone", "1 user has a phone that"), ("", "1 user has (ann) a phone")]
+    ("hardware_id", "said"),
+    [
+        ("phone", "1 user has an iPhone that rings by alerts"),
+        ("", "1 user has both an iPhone that rings by alerts and a VoIP token without hardware_id (ann). "),
+    ],
 )
 async def test_the_check_warns_of_a_voip_token_beside_alerts(redis_url, redis_client, hardware_id, said):
     alert = {"kind": Kind.ALERT, "token": "cd" * 32, "hardware_id": "phone", "rings": RingsBy.ALERT}
