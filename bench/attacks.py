@@ -33,14 +33,12 @@ import aiohttp
 import jwt
 import redis
 
-from bellhop.clock import Seconds, from_nanoseconds
-from bellhop.domain.device import Device, Environment, Kind, Provider
-from bellhop.sandbox.installation import API_KEY, BUNDLE, SECRET, Arrival, Installation
+from bellhop.clock import Seconds
+from bellhop.domain.device import Kind, Provider
+from bellhop.sandbox.installation import API_KEY, SECRET, Arrival, Installation
 from bellhop.sandbox.stream_webhooks import SampleCall, as_posted
 from bellhop.store import scripts
 from bellhop.store.keys import trail_key
-from bellhop.store.registry import register
-from bellhop.store.steps import run_steps
 from bellhop.stream_hooks import signed_headers
 from bellhop.telemetry.turned_away import describe, read_last_hour
 from bellhop.trail import PushAttempted, read_trail
@@ -308,18 +306,8 @@ async def run(name: str, options: Any) -> None:
 
 async def register_theirs(here: Installation) -> None:
     """Register the phones of the other Stream app's people."""
-    now = from_nanoseconds(time.time_ns())
     for number in range(THEIRS):
-        phone = Device(
-            user_id=f"theirs-{number}",
-            provider=Provider.APNS,
-            kind=Kind.VOIP,
-            token=f"e{number:063x}",
-            app=BUNDLE,
-            environment=Environment.PRODUCTION,
-            registered_at=now,
-        )
-        await run_steps(register("other", phone), here.store)
+        await here.register(f"theirs-{number}", Provider.APNS, Kind.VOIP, f"e{number:063x}", tenant="other")
 
 
 async def longest_script(here: Installation) -> str:

@@ -189,6 +189,8 @@ class Installation:
         name: str = "",
         hardware_id: str = "",
         rings: RingsBy = RingsBy.VOIP,
+        *,
+        tenant: str = "default",
     ) -> Device:
         """Register a device of a user."""
         app = BUNDLE if provider is Provider.APNS else PROJECT
@@ -204,7 +206,7 @@ class Installation:
             hardware_id=hardware_id,
             rings=rings,
         )
-        await run_steps(register("default", device), self.store)
+        await run_steps(register(tenant, device), self.store)
         return device
 
     def environment(self) -> dict[str, str]:

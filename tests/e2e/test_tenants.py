@@ -8,14 +8,12 @@ from contextlib import contextmanager
 
 import pytest
 
-from bellhop.clock import from_nanoseconds
+from bellhop.domain.device import Kind, Provider
 from bellhop.explain.explanation import explain
-from bellhop.sandbox.installation import API_KEY, PROJECT, SECRET, Installation
+from bellhop.sandbox.installation import API_KEY, SECRET, Installation
 from bellhop.sandbox.stream_webhooks import SampleCall, StreamStandIn
-from bellhop.store.registry import register
-from bellhop.store.steps import run_steps
-from tests.factories import a_device
 from tests.trails import trail_of
+from tests.waiting import come_true
 
 FEW, BOUND = 16, 40
 """How many jobs wait in the queue itself; how many rings of one app wait beside it."""
@@ -35,11 +33,9 @@ SETTINGS = {
 @pytest.fixture
 async def installation(tmp_path):
     async with Installation(tmp_path, SETTINGS) as installation:
-        now = from_nanoseconds(time.time_ns())
         for tenant, number in [("other", 0), *(("default", number) for number in range(CALLEES))]:
             token = f"token-of-{tenant}-{number}"
-            phone = a_device(f"ben-{number}", token=token, app=PROJECT, registered_at=now)
-            await run_steps(register(tenant, phone), installation.store)
+            await installation.register(f"ben-{number}", Provider.FCM, Kind.VOIP, token, tenant=tenant)
         yield installation
 
 
@@ -51,13 +47,6 @@ def stopped(process):
         yield
     finally:
         process.send_signal(signal.SIGCONT)
-
-
-async def until(look, what):
-    give_up = time.monotonic() + 60
-    while not look():
-        assert time.monotonic() < give_up, f"never: {what}"
-        await asyncio.sleep(0.05)
 
 
 async def metrics_of(installation):
@@ -98,7 +87,7 @@ async def test_a_flood_of_one_app_holds_up_no_other(installation):
         again = {cid: await installation.stream.post(events[cid], webhook_id=cid, attempt=2) for cid in put_off}
         put_off = [cid for cid, reply in again.items() if reply.status == 503]
     rung = installation.arrivals
-    await until(lambda: len({ring.cid for ring in rung}) == len(flood) + len(others), "every ring is out")
+    await come_true(lambda: len({ring.cid for ring in rung}) == len(flood) + len(others), 60)
     assert len(rung) == len(flood) + len(others), "no phone rang twice"
     began = [await picked_up_at(installation, call) for call in flood]
     for call in others:
