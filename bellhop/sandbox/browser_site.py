@@ -1,4 +1,4 @@
-"""A site whose page registers the browser that opens it. It also has the addresses of the browser's push service."""
+"""A site with a page that registers a browser. The browser reaches its push service at this site too."""
 
 import asyncio
 import json
@@ -47,7 +47,7 @@ class BrowserSite(HttpStandIn):
         return f"{self.url}/subscribe.html?{urlencode(options)}"
 
     async def registered(self) -> str:
-        """Wait until a browser is registered. Returns the device's id. Raises RuntimeError if it could not."""
+        """Wait until the page has registered a browser. Returns the device's id. Raises RuntimeError if that failed."""
         result = await self._registered.get()
         if "error" in result:
             raise RuntimeError(result["error"])
@@ -88,7 +88,7 @@ class BrowserSite(HttpStandIn):
         return app
 
     async def _answer_when_ready(self, request: web.Request) -> web.Response:
-        """Firefox never answers a page that asks for its subscription before Firefox has connected to its service."""
+        """Answer when the page may subscribe. Firefox must be connected first: else the subscription never comes."""
         await self.may_register.wait()
         if "Firefox/" in request.headers.get("User-Agent", ""):
             await self.mozilla.connected.wait()
@@ -105,7 +105,7 @@ class BrowserSite(HttpStandIn):
         return web.Response(status=204)
 
     async def _stream(self, request: web.Request) -> web.StreamResponse:
-        """Send all pushes to a page, and the ones that come (server-sent events)."""
+        """Send a page all pushes so far, then each new one (server-sent events)."""
         response = web.StreamResponse(headers={"Content-Type": "text/event-stream", "Cache-Control": "no-store"})
         await response.prepare(request)
         sent = 0

@@ -1,4 +1,4 @@
-"""The demo's callee whose only device is a browser with no page open: a real browser, or a stand-in."""
+"""A callee of the demo, whose only device is a browser without an open page: a real one, or a stand-in."""
 
 import asyncio
 import os
@@ -30,7 +30,7 @@ class ClosedTab:
         self.here, self.service = here, here.push_service
         self.site = BrowserSite(self.service, here.authority, on_push=self._decrypted)
         self.program = find(*CHROMIUM, *FIREFOX) if CLIENT.is_dir() else None
-        """A real browser. None if there is none, or if it did not start: then a stand-in takes its place."""
+        """The program of a real browser. None if it is missing or did not start: then a stand-in takes its place."""
         self.device_key = ""
         self._browser: HeadlessBrowser | None = None
 

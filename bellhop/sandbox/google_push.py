@@ -58,7 +58,7 @@ class GooglePush:
             await self._connected.wait()
             _send(self._writers[-1], DATA_MESSAGE, names + app_data + times + _field(21, body))
 
-        self._service.connect(token, sender.rstrip("="), deliver)
+        self._service.connect(token, sender, deliver)
         return web.Response(text=f"token={token}")
 
     async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:

@@ -68,7 +68,7 @@ class HeadlessBrowser:
             )
 
     def runs(self) -> bool:
-        """Tell whether it has started, and has not ended."""
+        """Return whether the browser has started and has not ended."""
         return self.process is not None and self.process.poll() is None
 
     def close(self) -> None:

@@ -5,6 +5,7 @@ import base64
 import json
 import uuid
 from collections import Counter
+from functools import partial
 from typing import Any
 
 from aiohttp import WSMsgType, web
@@ -50,10 +51,7 @@ class MozillaPush:
         return None
 
     def _register(self, channel: str, public_key: str) -> dict[str, Any]:
-        async def deliver(body: bytes, ttl_s: int) -> None:
-            await self._deliver(channel, body, ttl_s)
-
-        endpoint = self._service.connect(channel, public_key.rstrip("="), deliver).endpoint
+        endpoint = self._service.connect(channel, public_key, partial(self._deliver, channel)).endpoint
         return {"messageType": "register", "status": 200, "channelID": channel, "pushEndpoint": endpoint}
 
     async def _deliver(self, channel: str, body: bytes, ttl_s: int) -> None:

@@ -102,8 +102,11 @@ class PushServiceStandIn(HttpStandIn):
         return browser
 
     def connect(self, name: str, public_key: str, deliver: Deliver) -> RealBrowser:
-        """Accept messages for a browser that runs, and hand them on by `deliver`. `name` ends its endpoint."""
-        browser = RealBrowser(f"{self.endpoints}{name}", public_key, deliver)
+        """Accept messages for a browser that runs, and hand them on by `deliver`. Its endpoint ends with `name`.
+
+        `public_key` may have the padding of base64, which the key of a request does not have.
+        """
+        browser = RealBrowser(f"{self.endpoints}{name}", public_key.rstrip("="), deliver)
         self.browsers[browser.endpoint] = browser
         return browser
 
@@ -141,7 +144,7 @@ class PushServiceStandIn(HttpStandIn):
         return web.Response(status=201, headers={"Location": f"{endpoint}/message/{len(self.received)}"})
 
     def _accept(self, endpoint: str, headers: Mapping[str, str], body: bytes) -> PushRefusal | None:
-        """Keep a message that is as it must be, if it can be read here; else return what is wrong with it."""
+        """Return what is wrong with a message, or None. Keep a valid message if it can be decrypted here."""
         browser = self.browsers.get(endpoint)
         if browser is None:
             return PushRefusal(410, "push subscription has unsubscribed or expired.")
