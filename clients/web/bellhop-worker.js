@@ -37,7 +37,7 @@ self.addEventListener("notificationclick", (event) => {
 
 self.addEventListener("notificationclose", (event) => {
   const push = event.notification.data;
-  // Not waited for: when this event ends, Chromium forgets what is shown with the same tag, a later push too.
+  // The event must end at once: when it ends, Chromium forgets all notifications with this tag, also one shown meanwhile.
   if (rings(push)) dismissed(push);
 });
 
@@ -55,8 +55,8 @@ function rings(push) {
 }
 
 /**
- * A ring can come twice if the answer of the push service was lost, and then also after the push that ends it. It must
- * not ring again.
+ * Whether the user has already acted on this ring, or a later push has replaced it. If the answer of the push service was
+ * lost, Bellhop sends a ring twice. The second one may come after the push that ends the ring, and must not ring again.
  */
 function isPast({ type, call_cid, expires_at, sent_at }) {
   return type === "call.ring" && (acted.get(call_cid) === expires_at || ended.get(call_cid) >= Number(sent_at));
@@ -75,9 +75,9 @@ async function show(push) {
     await present(past && shown ? shown.data : push, !past && !isRepeated);
     return shown;
   });
-  // Neither is waited for, see above.
+  // The push event must not wait for the timers below: see the rules at the top.
   if (ringing) closeAtTheEnd(push);
-  // If the user has answered or declined here, the line goes away again.
+  // If the user has answered or declined here, the notification disappears after a moment.
   if ((over && (!before || acted.has(push.call_cid))) || (past && !before)) setTimeout(() => closeAll(push), MOMENT_MS);
   if (ringing) await report(push, "rang");
   else if (push.type === "call.ring" && !past) await report(push, "not_shown", "already_over");
@@ -107,7 +107,7 @@ async function closeAtTheEnd(push) {
   await closeAll(push, (shown) => shown.type === "call.ring" && !rings(shown));
 }
 
-/** Whether the user sees a page of the site: then a browser does not mind a push that shows nothing. */
+/** Whether the user sees a page of the site. While one is visible, a browser allows a push that shows nothing. */
 async function isOpen() {
   const pages = await self.clients.matchAll(PAGES);
   return pages.some(({ visibilityState }) => visibilityState === "visible");
@@ -121,8 +121,8 @@ function closeAll({ call_cid: tag }, chosen = () => true) {
 }
 
 /**
- * Show or list notifications when the use before this one is done. Chromium forgets a notification, and tells nobody what
- * the user presses on it, if the list is read while it is being shown.
+ * Show or list notifications only after the previous call of this function is done. If the list is read while Chromium
+ * shows a notification, Chromium forgets this notification, and a click on it causes no event.
  */
 function inTurn(use) {
   const turn = lastTurn.then(use);
@@ -134,7 +134,7 @@ async function decline(push) {
   if (!(await report(push, "declined"))) await open(push, "decline");
 }
 
-/** The event of a closed notification comes too if the user clicked on it, or if another one replaced it. */
+/** Report a closed ring, unless the user clicked on it or another notification replaced it: that closes it too. */
 async function dismissed(push) {
   await new Promise((done) => setTimeout(done, MOMENT_MS));
   const shown = await inTurn(() => self.registration.getNotifications({ tag: push.call_cid }));
