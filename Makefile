@@ -14,8 +14,8 @@ demo: .venv/demo
 test: .venv/ready
 	$(PYTEST)
 
-# The part of it that leans on Redis, for one of another make: SANDBOX_REDIS=/path/to/redis-server. LONG=1 adds all calls
-# that are played through, and all processes that are killed.
+# The tests that depend on Redis, for a Redis of another make: SANDBOX_REDIS=/path/to/redis-server. LONG=1 adds all tests
+# that play whole calls, and all that kill processes.
 test-redis: .venv/ready
 	$(PYTEST) --with-redis tests/worker tests/bellhop tests/webhook/intake/test_replication.py \
 	  tests/e2e/test_redis_*.py tests/e2e/test_whole_path.py tests/upgrade/test_reads_the_old.py \

@@ -151,7 +151,7 @@ def suffix(context: Context, entry: Entry) -> Entry:
 
 
 def user_of_tenant(context: Context, entry: Entry) -> Entry:
-    """Change a member of a set that is a tenant and a user's id, with a colon between."""
+    """Change a member of a set. The member has the form `tenant:user`."""
     tenant, _, user = entry.name.decode("utf-8", "surrogateescape").partition(":")
     other = context.within(tenant).names(user)
     return entry._replace(name=f"{tenant}:{other}".encode()) if other else entry

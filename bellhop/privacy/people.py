@@ -99,7 +99,7 @@ class EveryoneElse:
         return lambda text: "" if not text or is_person(text) else OTHER + text
 
     def in_search(self, tenant: str) -> Names:
-        """Return the function that marks them in the lines of the console's search, which have names behind the ids."""
+        """Return the function for the lines of the console's search. A line has the name behind the id."""
         is_person = self._person.in_search(tenant)
         return lambda text: "" if any(map(is_person, accumulate(text.split(" "), "{} {}".format))) else OTHER + text
 

@@ -78,9 +78,9 @@ def _exported(found: FoundKey, person: OnePerson) -> ExportedKey:
 
 
 def _without_others(found: FoundKey, person: OnePerson) -> list[ExportedEntry]:
-    """Treat everybody else as forgetting treats a person. So their names are taken out of every form of entry."""
+    """Replace everybody else by the functions that forgetting uses. So other people's names are in no form of entry."""
     context = context_of(found.key, found.place, EveryoneElse(person))
-    for entry in found.entries:  # then all names are known that must be taken out of the texts that users wrote
+    for entry in found.entries:  # this finds the names to remove from texts that users wrote
         _changed(found.place, context, entry)
     return [
         _exported_entry(

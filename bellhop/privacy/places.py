@@ -83,7 +83,7 @@ PLACES = (
 )
 """All kinds of keys that hold a person."""
 OF_TWO_USERS = (keys.start_of(keys.held_back_key("", "")), keys.start_of(keys.user_key("", "")))
-"""The key belongs to one user, and its entries name callers."""
+"""The starts of keys that belong to one user, with entries that name callers."""
 READS: dict[Kind, Callable[[str], tuple[str | int, ...]]] = {
     "hash": lambda key: ("HGETALL", key),
     "list": lambda key: ("LRANGE", key, 0, -1),

@@ -1,7 +1,7 @@
 """Removes devices and contacts that were not used for a number of days, if the settings say so. No I/O.
 
 A use is something that the user's app or the team's backend does: a registration, a report of a phone, a contact or
-preferences that are written. A push that a provider accepts is none: it does so for a phone in a drawer, too.
+preferences that are written. An accepted push is not a use: providers also accept pushes to a phone in a drawer.
 Preferences stay: they are the user's wishes not to be disturbed.
 """
 
@@ -28,13 +28,13 @@ OF_USERS = (DEVICES, start_of(user_key("", "")))
 FIELDS = ("contact", "preferences", registry.WRITTEN_AT)
 
 FEWEST_BRAKED, MOST_PERCENT = 20, 50
-"""So many unused devices of an app, and more than this share of its devices, are not removed: then the app probably
-does not register again when it starts, and people use these phones."""
+"""If an app has at least so many unused devices, and they are more than this share of its devices, none is removed: the
+app probably does not register again when it starts, and people use these phones."""
 
 AppOfTenant = tuple[str, str, str]
 """The tenant, the provider and the app of a device."""
 Tell = Callable[[str, Device, Micros], Command | None]
-"""Returns the command that announces a removed device of a tenant; None if nobody hears of it."""
+"""Returns the command that announces a removed device of a tenant; None if no destination gets it."""
 
 
 class KeptDays(NamedTuple):

@@ -67,7 +67,7 @@ class ConsoleRight(BaseModel):
 
 
 class ConsoleLogin(ConsoleRight):
-    """A password for the console, and what it gives."""
+    """A password for the console, and the right that it gives."""
 
     name: Annotated[str, AfterValidator(_login_name)]
     """Who logs in, for the pages and the log."""
@@ -75,7 +75,7 @@ class ConsoleLogin(ConsoleRight):
 
 
 class ConsoleGroup(ConsoleRight):
-    """A group that the proxy names, and what it gives."""
+    """A group that the proxy names, and the right that it gives."""
 
     group: Annotated[str, AfterValidator(_group_name)]
 
@@ -84,8 +84,8 @@ class ConsoleSettings(SettingsSection):
     """Who may use the console."""
 
     console_password: ConsolePassword = SecretStr("")
-    """Password for the console at /console, at least 12 characters. It may see and do everything there. The console is
-    off if this, BELLHOP_CONSOLE_LOGINS and BELLHOP_CONSOLE_PROXY_HEADER are all empty."""
+    """Password for the console at /console, at least 12 characters. A login with it may see and do everything there.
+    The console is off if this, BELLHOP_CONSOLE_LOGINS and BELLHOP_CONSOLE_PROXY_HEADER are all empty."""
     console_logins: TablesOf[ConsoleLogin] = []
     """More passwords for the console, each with a name, a role and Stream apps: [[console_logins]] tables in the TOML
     file, or a JSON list in the variable (docs/console.md)."""
@@ -123,7 +123,7 @@ class ConsoleSettings(SettingsSection):
 
     @property
     def console_passwords(self) -> dict[str, SecretStr]:
-        """The passwords of the console, by the setting that has each."""
+        """The passwords of the console. The key says in which setting a password is."""
         own = {variable("console_password"): self.console_password} if self.console_password else {}
         logins = variable("console_logins")
         return own | {f'{logins}: the password of "{login.name}"': login.password for login in self.console_logins}

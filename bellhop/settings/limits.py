@@ -24,5 +24,5 @@ class LimitSettings(SettingsSection):
     open_rounds_per_call: Annotated[int, Field(ge=1)] = 200
     """How many rings of one call may go on at the same time."""
     rings_waiting_per_app: Annotated[int, Field(ge=1)] = 10_000
-    """With several Stream apps: how many rings of one app may wait for a worker, and as many notifications. A further
-    webhook that calls people is answered 503, and Stream sends it again (docs/tenants.md)."""
+    """With several Stream apps: how many rings of one app may wait for a worker, and how many notifications. Bellhop
+    answers 503 to further webhooks that call people, and Stream sends them again (docs/tenants.md)."""

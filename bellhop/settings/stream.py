@@ -123,7 +123,7 @@ class StreamSettings(SettingsSection):
 
     @property
     def has_several_tenants(self) -> bool:
-        """Whether jobs of several Stream apps may wait. They may if the settings name no app, as of a worker alone."""
+        """Whether jobs of several Stream apps may wait. They also may if a worker's settings have no app."""
         return len(self.stream_apps) != 1
 
     @field_validator("stream_apps")

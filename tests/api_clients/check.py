@@ -1,4 +1,4 @@
-"""`make api-clients`: are typed clients that are made from the OpenAPI document right? (README.md)
+"""`make api-clients`: makes typed clients from the OpenAPI document, and checks them (README.md).
 
 .venv/bin/python tests/api_clients/check.py TOOLS
 

@@ -20,7 +20,7 @@ DOCUMENT = openapi.document(
     "1",
 )
 TEXT = json.dumps(DOCUMENT) + "\n"
-"""In the order of the code, which pages and generated clients keep."""
+"""The parts are in the order of the code. Pages and generated clients keep this order."""
 
 
 @blueprint.get("/openapi.json")

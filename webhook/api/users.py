@@ -137,7 +137,7 @@ class RegisteredDevice(_ApiModel):
     expires_at: Annotated[datetime | None, Rare] = None
     """When a browser's subscription ends, if the browser said it; otherwise the answer does not have it."""
     disabled_at: Annotated[datetime | None, Rare] = None
-    """In the list: when an operator disabled the phone, which gets no push. Otherwise the answer does not have it."""
+    """Only in the list: when an operator disabled the phone. A disabled phone gets no push."""
 
 
 class DevicesOfUser(_ApiModel):

@@ -68,7 +68,7 @@ def tenants() -> list[str]:
 
 
 def tenant() -> str:
-    """Return the Stream app that the request names, or the first one. Answers 404 for a name that it may not see."""
+    """Return the Stream app that the request names, or the first one. Answers 404 if this login may not see it."""
     name = request.args.get("tenant", tenants()[0])
     if name not in tenants():
         abort(404, f"Bellhop's settings have no Stream app {name}, or you may not see it.")

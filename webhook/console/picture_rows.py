@@ -40,7 +40,7 @@ OF_A_RING: dict[str, str] = {
     PushKind.ALERT_RING: "again",
     PushKind.RING_OVER: "end of the ring",
 }
-"""What else a phone that was rung may get for its ring, as a row is called."""
+"""Further pushes to a phone that was rung, by their kind, and how their rows are called."""
 
 PushTo = tuple[str, str]
 """A kind of push, and a device. The device is empty for entries that are about no device."""
@@ -138,7 +138,7 @@ def _result(delivery: Delivery, entries: Iterable[TimelineEntry]) -> str:
 
 
 def _name(label: str, kind: str, round_kind: str) -> str:
-    """Name a row. Every push but the round's own says what it is: the same phone has a row for its ring."""
+    """Name a row. A further push to the same phone has a row of its own, and the name says what the push is."""
     if kind in OF_A_RING:
         return f"{label}, {OF_A_RING[kind]}"
     is_ring = round_kind == round_of_test.KIND and kind == PushKind.RING

@@ -65,7 +65,7 @@ def new_login(name: str, way: LoginWay, rights: Sequence[ConsoleRight], tenants:
 
 
 FULL_RIGHT = ConsoleRight(role=ConsoleRole.OPERATOR)
-"""Of BELLHOP_CONSOLE_PASSWORD, and of users of a proxy whose groups are not read."""
+"""The right of BELLHOP_CONSOLE_PASSWORD, and of all users of a proxy if Bellhop does not read their groups."""
 
 
 def rights_of_groups(header: str, groups: Sequence[ConsoleGroup]) -> list[ConsoleGroup]:

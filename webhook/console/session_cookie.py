@@ -62,8 +62,8 @@ def is_valid_form(form: Mapping[str, Any]) -> bool:
 def signing_key(settings: Settings) -> bytes:
     """Make the key that signs cookies.
 
-    Without BELLHOP_CONSOLE_LOGINS, it is the key of older versions. With them it is not: an older version would take
-    the cookie of any of these logins for one that may do everything.
+    Without BELLHOP_CONSOLE_LOGINS, it is the key of older versions. With them, it is another key: otherwise an
+    older version would let each of these logins do everything.
     """
     api_secrets = [secret for app in settings.stream_apps for secret in app.api_secrets]
     passwords = [login.password for login in settings.console_logins]

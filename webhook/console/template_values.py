@@ -48,7 +48,7 @@ def template_values() -> dict[str, Any]:
 def _failed_count() -> int:
     """Return the number of failed jobs, read once for a page; 0 while Redis does not answer.
 
-    It is of all Stream apps, so it is also 0 for a login that may not see all of them.
+    The number is about all Stream apps. So a login that may not see all of them gets 0.
     """
     login = known_login()
     if login is None or not login.sees_all:

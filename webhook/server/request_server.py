@@ -171,7 +171,7 @@ class RequestServer:
     def _answer(self, connection: HttpConnection, request: HttpRequest, environ: dict[str, Any]) -> None:
         def answer(response: HttpResponse) -> None:
             if self._streams and (reader := reader_of(environ)):
-                client = environ.get("REMOTE_ADDR", "")  # the app has put the client's in the place of the proxy's
+                client = environ.get("REMOTE_ADDR", "")  # the app has replaced the proxy's address
                 self._begin_stream(self._streams, reader, connection, request, response, client)
             else:
                 self._answer_after(environ.get(ANSWER_AFTER_S, 0.0), connection, request, response)
