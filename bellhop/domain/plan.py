@@ -10,7 +10,7 @@ from bellhop.domain.device import Device, Kind, Platform, Provider, number_of_de
 from bellhop.domain.outcomes import Outcome
 from bellhop.domain.own_pushes import NO_TEMPLATES, PushTemplates
 from bellhop.domain.payloads import PushFacts, build_payload
-from bellhop.domain.push import NOT_URGENT, QUIET, RINGING, URGENT, Push, PushKind, named_uuid
+from bellhop.domain.push import FURTHER_RINGS, NOT_URGENT, QUIET, RINGING, URGENT, Push, PushKind, named_uuid
 from bellhop.domain.round import Recipient, Round
 from bellhop.domain.ticket import Ticket, sign_ticket
 from bellhop.domain.user import NO_USER, NO_USERS, User, push_refusal, refusal_facts
@@ -25,7 +25,7 @@ TOKENS_TRIED = 3
 """A push tries up to this many tokens of one phone: the next one if the provider reports the last one as dead."""
 COLLAPSE_ID_BYTES = 64
 """Apple's limit for apns-collapse-id."""
-REPLACED = frozenset({PushKind.SECOND_RING, PushKind.ALERT_RING, PushKind.RING_OVER})
+REPLACED = FURTHER_RINGS | {PushKind.RING_OVER}
 """Alerts about a ring. On an iPhone, each replaces the one before it, and the missed-call notice replaces the last."""
 NO_BADGES: Mapping[str, int] = {}
 PREFERENCE = {Provider.WEB_PUSH: 0, Provider.FCM: 1, Provider.APNS: 2}

@@ -30,7 +30,9 @@ class PushKind(StrEnum):
 
 STARTED = {"call.live_started": PushKind.LIVE_STARTED, "call.session_started": PushKind.SESSION_STARTED}
 """The pushes that tell a call's members that it began, by the event. The events name no members."""
-RINGING = frozenset({PushKind.RING, PushKind.SECOND_RING, PushKind.ALERT_RING})
+FURTHER_RINGS = frozenset({PushKind.SECOND_RING, PushKind.ALERT_RING})
+"""The pushes that ring a phone again."""
+RINGING = FURTHER_RINGS | {PushKind.RING}
 """The pushes that carry Stream's call.ring."""
 QUIET = frozenset({PushKind.NOTIFICATION, *STARTED.values()})
 """The pushes that invite: they neither ring nor end a ring, and their rounds have no final standings."""

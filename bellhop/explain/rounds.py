@@ -16,7 +16,7 @@ from bellhop.domain import round_of_test
 from bellhop.domain.call import RoundState, Stamp, Standing, missed_stamp
 from bellhop.domain.device import Provider
 from bellhop.domain.outcomes import NOT_KNOWN, Outcome
-from bellhop.domain.push import QUIET, STARTED, PushKind
+from bellhop.domain.push import FURTHER_RINGS, QUIET, STARTED, PushKind
 from bellhop.domain.standing import standing
 from bellhop.explain.webhooks import (
     ANSWERS,
@@ -80,7 +80,7 @@ class RoundLog:
         """Which push the round is for; missed if only its call.missed is known."""
         opened: set[str] = {(OPENERS | STARTED)[opening.type] for opening in self.openings}
         kinds = opened or {push.kind for push in self.milestones if isinstance(push, ABOUT_DEVICE)}
-        of_a_ring = {PushKind.SECOND_RING, PushKind.ALERT_RING, PushKind.RING_OVER}
+        of_a_ring = FURTHER_RINGS | {PushKind.RING_OVER}
         if kinds & of_a_ring:
             kinds = kinds - of_a_ring | {PushKind.RING}
         known = next((kind for kind in PushKind if kind in kinds), None)

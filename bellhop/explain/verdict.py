@@ -7,7 +7,7 @@ from bellhop.clock import Micros
 from bellhop.domain.call import Standing
 from bellhop.domain.device import Provider
 from bellhop.domain.outcomes import NOT_KNOWN, Outcome, Tone
-from bellhop.domain.push import RINGING, PushKind
+from bellhop.domain.push import FURTHER_RINGS, RINGING, PushKind
 from bellhop.explain.delivery import Delivery
 from bellhop.explain.other_project import advice_on_project
 from bellhop.explain.reported import reports_of, says_it_rang, was_shown
@@ -46,7 +46,6 @@ from bellhop.trail import (
     UserSettled,
 )
 
-FURTHER_RINGS = frozenset({PushKind.SECOND_RING, PushKind.ALERT_RING})
 CALL_WAS_OVER = frozenset({Outcome.TIMED_OUT, Outcome.MISSED, Outcome.CANCELLED, Outcome.ENDED, Outcome.NO_ANSWER})
 """Outcomes of a ring that was not sent because the call was over before."""
 KNEW_OF_CALL = frozenset({Standing.ANSWERED, Standing.DECLINED, Standing.BUSY, Standing.REMOVED})

@@ -18,8 +18,8 @@ from bellhop.queue.job_payloads import QueuedRound
 from bellhop.store.call_scripts import LAST_ALERT
 from bellhop.store.keys import round_key
 from bellhop.store.retry import until_redis_answers
-from worker.delivery.attempt import SENT, Delivered
-from worker.delivery.fan_out import DeliveryTools, FanOut, is_news
+from worker.delivery.attempt import SENT
+from worker.delivery.fan_out import DeliveryTools, FanOut
 
 GOES_ON = SENT | {Outcome.GAVE_UP}
 """After these outcomes of an alert, another alert follows some seconds later. After all other outcomes, the ring is
@@ -51,10 +51,6 @@ class AlertRepetition(FanOut):
             await asyncio.shield(self._records.flush())
         self._log([], results)
         return results[0].outcome
-
-    def _record(self, result: Delivered) -> None:
-        if is_news(result):
-            super()._record(result)
 
 
 class AlertRings:

@@ -15,7 +15,7 @@ from bellhop.domain.device import Device
 from bellhop.domain.outcomes import MEANING, Outcome, Tone
 from bellhop.domain.own_pushes import NO_TEMPLATES, PushTemplates
 from bellhop.domain.plan import Plan, Skip, ends_the_ring, plan
-from bellhop.domain.push import RINGING, Push, PushKind
+from bellhop.domain.push import FURTHER_RINGS, RINGING, Push, PushKind
 from bellhop.domain.round import Recipient
 from bellhop.domain.user import NO_USER
 from bellhop.i18n.texts import BUILT_IN, Texts
@@ -50,7 +50,7 @@ PLANNED_AT_ONCE = 8
 """Recipients whose pushes are planned and begun in one turn of the event loop. Other rings wait until it ends."""
 UNUSABLE_TOKEN = frozenset({Outcome.TOKEN_DEAD, Outcome.BAD_TOKEN, Outcome.WRONG_APP, Outcome.NO_CREDENTIALS})
 """After one of these outcomes, the push goes to another token of the same phone, if there is one."""
-NO_LINE_OF_START = frozenset({PushKind.MISSED, PushKind.SECOND_RING, PushKind.RING_OVER, PushKind.ALERT_RING})
+NO_LINE_OF_START = FURTHER_RINGS | {PushKind.MISSED, PushKind.RING_OVER}
 """Notices are many and not urgent; further rings and the end of a ring belong to other jobs."""
 
 
@@ -287,7 +287,9 @@ class FanOut:
         return results
 
     def _record(self, result: Delivered) -> None:
-        """Record the result of a push."""
+        """Record the result of a push. If a further ring was not due any more, the trail has the reason already."""
+        if self._kind in FURTHER_RINGS and result.last is None and MEANING[result.outcome].tone is Tone.QUIET:
+            return
         accepted = self._news.attempted(result, self._tools.clock.now()) if self._news else None
         self._records.add(result.record._replace(announcement=accepted) if accepted else result.record)
 
@@ -322,14 +324,6 @@ class FanOut:
             metrics.finished(self._kind, device, outcome)
             counts[outcome] = counts.get(outcome, 0) + 1
         log.info("pushed", kind=self._kind, cid=self._round.cid, **counts)
-
-
-def is_news(result: Delivered) -> bool:
-    """Tell whether the result of a further push of a ring goes on the trail.
-
-    If the push was not due any more, the trail has the reason already.
-    """
-    return result.last is not None or MEANING[result.outcome].tone is not Tone.QUIET
 
 
 def _picked_up_line(kind: PushKind, round_: QueuedRound, worker: str, now: Micros) -> str:

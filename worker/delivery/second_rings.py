@@ -1,4 +1,4 @@
-"""Sends the second pushes to phones that did not report that they ring."""
+"""Sends the second pushes for a ring, to phones that did not report the first one."""
 
 import asyncio
 from collections.abc import Sequence
@@ -15,7 +15,7 @@ from bellhop.store.registry import RegisteredUsers
 from bellhop.store.retry import until_redis_answers
 from bellhop.trail import SecondRingDue
 from worker.delivery.attempt import Delivered
-from worker.delivery.fan_out import DeliveryTools, FanOut, device_line, is_news
+from worker.delivery.fan_out import DeliveryTools, FanOut, device_line
 from worker.delivery.fence import Record
 
 
@@ -58,7 +58,3 @@ class SecondRings(FanOut):
             line = device_line(SecondRingDue, push, phone.device, str(waited_s), now)
             self._records.add(Record(line))
         return results
-
-    def _record(self, result: Delivered) -> None:
-        if is_news(result):
-            super()._record(result)
