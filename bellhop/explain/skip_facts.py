@@ -47,17 +47,20 @@ def devices_in_words(milestone: Milestone) -> str:
 def muted_until(facts: str) -> str:
     """Return " until 2026-07-24 18:00 UTC", " at Stream" or both; empty if it is not known."""
     where = f" {AT_STREAM}" if facts.endswith(AT_STREAM) else ""
-    try:
-        until = datetime.fromisoformat(facts.removesuffix(AT_STREAM).strip()).astimezone(UTC)
-    except (ValueError, OverflowError):
-        return where
-    return f" until {until:%Y-%m-%d %H:%M} UTC{where}"
+    until = _in_utc(facts.removesuffix(AT_STREAM).strip())
+    return f" until {until}{where}" if until else where
 
 
 def disabled_at(facts: str) -> str:
     """Return " at 2026-07-24 18:00 UTC"; empty if it is not known."""
+    at = _in_utc(facts)
+    return f" at {at}" if at else ""
+
+
+def _in_utc(timestamp: str) -> str:
+    """Return "2026-07-24 18:00 UTC"; empty if it cannot be read."""
     try:
-        return f" at {datetime.fromisoformat(facts).astimezone(UTC):%Y-%m-%d %H:%M} UTC"
+        return f"{datetime.fromisoformat(timestamp).astimezone(UTC):%Y-%m-%d %H:%M} UTC"
     except (ValueError, OverflowError):
         return ""
 
