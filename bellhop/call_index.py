@@ -159,6 +159,6 @@ def _calls_of(redis: Redis, key: str, before: Micros, limit: int) -> Iterator[In
         latest = f"({before}" if before else "+inf"
         entries: Any = redis.zrevrangebyscore(key, latest, "-inf", start=0, num=limit, withscores=True)
         yield from (IndexedCall(cid.decode("utf-8", "replace"), Micros(int(score))) for cid, score in entries)
-        if not entries:
+        if len(entries) < limit:
             return
         before = Micros(int(entries[-1][1]))
