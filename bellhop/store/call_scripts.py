@@ -107,7 +107,7 @@ def take_event(event: EventToTake) -> Command:
     keys += [rung_key(tenant, cid), webhook_key(event.webhook)]
     if begun := event.round or event.missed:
         keys += [round_prefix(tenant, cid), round_key(tenant, cid, begun.started_at)]
-    turn = of_tenant(tenant if event.in_turn else "")
+    turn = of_tenant(tenant, in_turn=event.in_turn)
     redis_now = Micros(event.now + event.redis_ahead_us)
     settle_at = Micros(event.settle_at + event.redis_ahead_us)
     document: dict[str, Any] = {
@@ -250,7 +250,7 @@ def _forgotten(call: CallToSettle, forgotten: Forgotten) -> dict[str, Any]:
 
 
 def _settlement(keys: list[str], final: FinalStanding, call: CallToSettle) -> dict[str, Any]:
-    round_, turn = final.round, of_tenant(call.tenant if call.in_turn else "")
+    round_, turn = final.round, of_tenant(call.tenant, in_turn=call.in_turn)
     document: dict[str, Any] = {
         "started_at": str(round_.started_at),
         "ringless": round_.ringless,

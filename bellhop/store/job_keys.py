@@ -22,9 +22,9 @@ JobFields = Mapping[str, str]
 """A job as `bellhop.queue.job_payloads.job` describes it."""
 
 
-def of_tenant(tenant: str) -> JobFields:
-    """Return the field of a job that waits for its tenant's turn; no field if there is only one tenant."""
-    return {"tenant": tenant} if tenant else {}
+def of_tenant(tenant: str, *, in_turn: bool) -> JobFields:
+    """Return the field of a job that waits for its tenant's turn; no field if tenants take no turns."""
+    return {"tenant": tenant} if in_turn and tenant else {}
 
 
 def add_new_job(keys: list[str], job: JobFields) -> JobFields:

@@ -109,7 +109,7 @@ class EmailStore:
         await until_redis_answers(lambda: run_steps(record(email_id, lines, unknown=unknown), self._store))
 
     def _job_in_turn(self, tenant: str, email_id: str, run: str = "") -> JobFields:
-        return {**_job(email_id, run), **of_tenant(tenant if self._in_turn else "")}
+        return {**_job(email_id, run), **of_tenant(tenant, in_turn=self._in_turn)}
 
     async def _announce(self, round_: QueuedRound, now: Micros) -> None:
         user_id = round_.recipients[0].id

@@ -26,10 +26,11 @@ local kind, start, session, callers, deadline =
   ARGV[1], tonumber(ARGV[2]), ARGV[3], cjson.decode(ARGV[4]), tonumber(ARGV[5])
 local worker, run, length, ttl = ARGV[6], ARGV[7], tonumber(ARGV[8]), ARGV[9]
 
-local users, fields, ringing_alerts = {}, {}, {}
+local users, devices, fields, ringing_alerts = {}, {}, {}, {}
 for _, device in ipairs(ARGV[14] ~= '' and cjson.decode(ARGV[14]) or {}) do ringing_alerts[device] = true end
 for i = 15, #ARGV, 2 do
   users[#users + 1] = ARGV[i]
+  devices[#devices + 1] = ARGV[i + 1]
   fields[#fields + 1] = 's:' .. kind .. ':' .. ARGV[i + 1]
 end
 local the_round = {
@@ -51,7 +52,7 @@ local names = { 'facts', unpack(fields) }
 -- older version writes only `rang:`.
 local reports = {}
 for i, rung in ipairs(ARGV[13] ~= '' and cjson.decode(ARGV[13]) or {}) do
-  local device = ARGV[14 + 2 * i]
+  local device = devices[i]
   reports[i] = { 'reports:' .. rung, 'reports:' .. device, 'rang:' .. rung, 'rang:' .. device }
   for _, name in ipairs(reports[i]) do names[#names + 1] = name end
 end
@@ -60,7 +61,7 @@ end
 local alerts = {}
 if the_round.over then
   for i = 1, #users do
-    alerts[i] = 'alert:' .. ARGV[14 + 2 * i]
+    alerts[i] = 'alert:' .. devices[i]
     names[#names + 1] = alerts[i]
   end
 end
@@ -68,7 +69,7 @@ local claims = read_fields(round, names)
 local function alert_is_being_sent(i)
   local alert = alerts[i] and claims[alerts[i]]
   if not alert then return false end
-  local claim = redis.call('HGET', round, 's:' .. string.match(alert, '^[^|]*') .. ':' .. ARGV[14 + 2 * i])
+  local claim = redis.call('HGET', round, 's:' .. string.match(alert, '^[^|]*') .. ':' .. devices[i])
   return claim and claim ~= 'sent' and held_by_another(claim, worker, run, now, leases)
 end
 local function has_reported(i)
@@ -100,7 +101,7 @@ for i = 1, #users do
   if not reason then
     claimed[#claimed + 1] = field
     claimed[#claimed + 1] = new_claim(worker, run, now + length)
-    local device = ARGV[14 + 2 * i]
+    local device = devices[i]
     if ARGV[12] == '1' then
       claimed[#claimed + 1] = 'to:' .. device
       claimed[#claimed + 1] = users[i]
