@@ -31,7 +31,7 @@ def run_part(module: str, serve: Serve, measure: Measure, rounds: int) -> None:
 
 
 async def serving(line: str) -> None:
-    """Print what the client must know about the stand-ins, and wait until the client needs them no more."""
+    """Print what the client must know about the stand-ins, and wait until `run_part` ends this process."""
     stopped = asyncio.Event()
     asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, stopped.set)
     print(line, flush=True)

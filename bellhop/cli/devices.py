@@ -80,7 +80,7 @@ command.add_command(import_stream.command)
 def add(tenant: str, **fields: Any) -> None:
     """Register one device of USER_ID.
 
-    If the user was forgotten in the last day, this ends it (docs/privacy.md).
+    If the user was forgotten in the last day, Bellhop knows the user again from now on (docs/privacy.md).
     """
     settings = load_settings()
     try:
@@ -152,8 +152,8 @@ def _rfc3339(at: Micros) -> str:
 def disable(user_id: str, key: str, tenant: str) -> None:
     """Send no pushes to a phone of USER_ID any more.
 
-    KEY is the key that `bellhop devices list` shows. All devices of the same phone are disabled. They stay so until
-    they are enabled, also if the app registers them again.
+    KEY is the key that `bellhop devices list` shows. All devices of the same phone are disabled. They stay
+    disabled until you enable them, also if the app registers them again.
     """
     _switch(user_id, key, tenant, "disabled")
 

@@ -94,7 +94,7 @@ def script() -> list[Step]:
             call=first,
         ),
         Step(
-            "nobody answered. (What ends a ring waits: at Android and in browsers.)",
+            "nobody answered. (Android and browsers get the notice when the ring is over.)",
             first.missed,
             NOTIFIED,
             "call.missed",

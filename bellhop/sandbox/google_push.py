@@ -21,7 +21,7 @@ HEARTBEAT, HEARTBEAT_ACK, LOGIN, LOGIN_RESPONSE, DATA_MESSAGE = 0, 1, 2, 3, 8
 
 
 class GooglePush:
-    """Chromium connects here (`--gcm-…`). Its subscriptions are known by their tokens to `service`."""
+    """Chromium connects here (`--gcm-…`). In `service`, the endpoint of each subscription ends with its token."""
 
     def __init__(self, service: PushServiceStandIn, authority: Authority) -> None:
         self.port = 0
