@@ -15,6 +15,7 @@ from bellhop.store.keys import console_audit_key, rq_queue_key, user_key
 from bellhop.store.registry import register
 from bellhop.store.steps import run_blocking
 from tests.factories import a_device, an_iphone
+from tests.webhook.console.played_calls import token
 from tests.webhook.console.test_lists_and_pages import words
 from tests.webhook.console.test_roles import calls, client  # noqa: F401 - fixtures
 
@@ -30,11 +31,7 @@ def phones(redis_client):
 
 
 def send(browser, path, **form):
-    return browser.post(f"/console/{path}", data={"token": token(browser, PAGE), **form})
-
-
-def token(browser, page):
-    return re.search(r'name="token" value="([^"]+)"', browser.get(page).text)[1]
+    return browser.post(f"/console/{path}", data={"token": token(browser.get(PAGE)), **form})
 
 
 def audit(redis_client, tenant="beta"):
