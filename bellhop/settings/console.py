@@ -8,6 +8,7 @@ from typing import Annotated
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, SecretStr, field_validator
 
 from bellhop.settings.field_types import ListOf, LongSecret, Network, SettingsSection, TablesOf, repeated
+from bellhop.settings.stream import unknown_tenants
 from bellhop.settings.variables import variable
 
 SHORTEST_PASSWORD = 12
@@ -140,9 +141,7 @@ def unusable_rights(settings: ConsoleSettings, known_tenants: list[str]) -> Iter
     named: list[tuple[str, ConsoleRight]] = [(f'{logins}: "{login.name}"', login) for login in settings.console_logins]
     named += [(f'{groups}: "{group.group}"', group) for group in settings.console_groups]
     for where, right in named:
-        for tenant in right.tenants or ():
-            if known_tenants and tenant not in known_tenants:
-                yield f"{where} names the Stream app {tenant}, which is not configured"
+        yield from unknown_tenants(where, right.tenants, known_tenants)
     own = settings.console_password.get_secret_value()
     if own and any(login.password.get_secret_value() == own for login in settings.console_logins):
         yield f"{logins}: a login has the password of {variable('console_password')}, which may see and do everything"

@@ -15,6 +15,7 @@ from pydantic_settings import NoDecode
 from bellhop.domain.announcement import STREAM_DESTINATION, AnnouncementType
 from bellhop.public_address import is_public, parse_networks
 from bellhop.settings.field_types import ListOf, Network, ReadableFile, SettingsSection, TablesOf, repeated
+from bellhop.settings.stream import unknown_tenants
 from bellhop.settings.variables import variable
 
 SECRET_PREFIX = "whsec_"  # noqa: S105 - not a secret, but how each begins
@@ -117,9 +118,7 @@ def contradictions(settings: EventSettings, known_tenants: list[str], *, needs_s
     for endpoint in settings.event_endpoints:
         for sentence in _unreachable(endpoint, settings.event_allowed_networks):
             yield f'{ENDPOINTS}: "{endpoint.name}" {sentence}'
-        for tenant in endpoint.tenants or ():
-            if known_tenants and tenant not in known_tenants:
-                yield f'{ENDPOINTS}: "{endpoint.name}" names the Stream app {tenant}, which is not configured'
+        yield from unknown_tenants(f'{ENDPOINTS}: "{endpoint.name}"', endpoint.tenants, known_tenants)
         if needs_secrets and endpoint.name not in settings.event_secrets:
             yield f'{SECRETS}: has no secret for the endpoint "{endpoint.name}"'
     names = {endpoint.name for endpoint in settings.event_endpoints}

@@ -1,7 +1,7 @@
 """Settings: Stream's apps, and Stream's REST API."""
 
 import re
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable, Iterator
 from importlib.util import find_spec
 from typing import Annotated, Any
 
@@ -45,6 +45,16 @@ def _pairs(value: Any) -> Any:
 def _raise_if_repeated(keys: Iterable[str]) -> None:
     if twice := repeated(key.strip() for key in keys):
         raise ValueError(f"the API key {twice[0]} is listed twice: a key must belong to one app")
+
+
+def unknown_tenants(where: str, tenants: Iterable[str] | None, known: Collection[str]) -> Iterator[str]:
+    """Yield a sentence for each Stream app that another setting names, but that is not configured.
+
+    If no app is configured at all, as on a machine with workers only, every name is accepted.
+    """
+    for tenant in tenants or ():
+        if known and tenant not in known:
+            yield f"{where} names the Stream app {tenant}, which is not configured"
 
 
 class StreamApp(BaseModel):
