@@ -1,7 +1,7 @@
 """The destinations of announcements, by the settings, and the commands that put announcements into their outboxes.
 
 Each destination has an outbox for each call: a list in Redis, which one job at a time drains in order
-(`worker.announcements.outbox`). Open live streams hear of an announcement by a channel of Redis.
+(`worker.announcements.outbox`). Open live streams get an announcement by a channel of Redis.
 """
 
 from collections.abc import Iterable, Iterator, Mapping
@@ -72,7 +72,7 @@ class Audience(NamedTuple):
         ]
 
     def told_of(self, announcement: Announcement) -> dict[str, Any] | None:
-        """Return what the script needs to announce something about a round; None if nobody hears of it."""
+        """Return what the script needs to announce something about a round; None if it has no receiver."""
         outboxes = self.outboxes(announcement)
         if not outboxes and not self.live:
             return None
@@ -92,14 +92,14 @@ class Audience(NamedTuple):
         return item
 
     def tell(self, round_: Round, announcements: Iterable[Announcement]) -> Command | None:
-        """Return the command that makes announcements about one round, each once; None if nobody hears of them."""
+        """Return the command that makes announcements about one round, each once; None if they have no receiver."""
         made = list(announcements)
         items = [item for announcement in made if (item := self.told_of(announcement))]
         return call_scripts.announce(round_, items, iso(made[0].at)) if items else None
 
 
 def tell_alone(audience: Audience | None, announcement: Announcement, *, once: str = "", once_s: int) -> Command | None:
-    """Return the command that announces a removed device or an alarm; None if nobody hears of it.
+    """Return the command that announces a removed device or an alarm; None if it has no receiver.
 
     The command does nothing if it announced something with the same name `once` less than `once_s` ago. By default,
     this name is the announcement's id.
@@ -114,7 +114,7 @@ def tell_alone(audience: Audience | None, announcement: Announcement, *, once: s
 def tell_of_removal(
     audience: Audience | None, tenant: str, device: Device, now: Micros, reason: str = REMOVED
 ) -> Command | None:
-    """Return the command that announces that a device has left the registry; None if nobody hears of it."""
+    """Return the command that announces that a device has left the registry; None if that has no receiver."""
     return tell_alone(audience, device_removed(tenant, device, now, reason), once_s=DEVICE_ONCE_S)
 
 
@@ -146,7 +146,7 @@ def draining_job(job_name: OutboxJobName, payload: OutboxRef) -> Mapping[str, st
 
 
 def audience(settings: Settings) -> Audience | None:
-    """Return who hears of announcements; None if nobody does. Then a ring costs no further command."""
+    """Return the receivers of announcements; None if there are none. Then a ring costs no further command."""
     destinations = []
     if settings.tells_caller:
         destinations.append(Destination(STREAM_DESTINATION, TELL_CALLER_JOB, CALLER_KEEP_S, CALLER_TYPES))

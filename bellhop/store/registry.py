@@ -155,7 +155,7 @@ def _release(tenant: str, user_id: str, keys: Sequence[bytes]) -> Steps[None]:
 
 
 def _take_token(tenant: str, device: Device, whose: Literal["anybody's", "own", "nobody's"]) -> Command:
-    """Make the device's user the owner of its token, if it is `whose`; nobody's token is always taken."""
+    """Make the device's user the owner of its token. `whose` says whose token may be taken; a free token always may."""
     return Command("registry/take_token", [owner_key(tenant, device.key)], [device.user_id, whose])
 
 

@@ -25,7 +25,7 @@ def email_digest(
 ) -> EmailDigest | None:
     """Return what collects and sends missed-call e-mails; None if the settings want none.
 
-    `audience`: who hears of announcements; None if nobody does.
+    `audience`: the receivers of announcements; None if there are none.
     """
     if not settings.smtp_host or settings.mail_policy == "never":  # as Settings.sends_emails; this narrows the type
         return None

@@ -56,7 +56,7 @@ class EmailStore:
         *,
         in_turn: bool = False,
     ) -> None:
-        """An e-mail collects calls for `window_s`. `audience`: who hears of notices; None if nobody does.
+        """An e-mail collects calls for `window_s`. `audience`: the receivers of announcements; None for none.
 
         `in_turn`: e-mails of several tenants may wait.
         """

@@ -22,7 +22,7 @@ local function put_back_in_place(queue, id, tenant)
 end
 
 -- A worker that died, or that takes no job of a tenant now, may have taken the last job of the queue while jobs wait in lists.
--- Workers look at the lists only when the queue has a job. So one job moves there.
+-- A worker that waits for the queue does not see these jobs. So one of them moves to the queue.
 local function begin_turns(queue)
   if redis.call('EXISTS', queue.waiting) == 0 then turns_of(queue, {}, now)(queue.waiting) end
 end

@@ -3,7 +3,7 @@
 -- KEYS
 --   1 the token's owner
 -- ARGV
---   1 user   2 whose it may be: "anybody's", "own" (the user's, or nobody's), or "nobody's"
+--   1 user   2 whose token may be taken: "anybody's", "own" (it has this owner already, or none), or "nobody's" (it has none)
 -- Returns the owner before, "" if there was none.
 local before = redis.call('GET', KEYS[1])
 local takes = not before or ARGV[2] == "anybody's" or ARGV[2] == 'own' and before == ARGV[1]
