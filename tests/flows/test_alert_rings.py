@@ -1,4 +1,4 @@
-"""Phones that ring by alerts, as Apple sees them: a rhythm, an end, and one last text."""
+"""What Apple gets for phones that ring by alerts: one alert after the other, and one text at the end."""
 
 import secrets
 from itertools import pairwise
@@ -17,7 +17,7 @@ EARLIEST_S = 1.7
 
 
 async def that_rings_by_alerts(flow: Flow, name: str) -> Phone:
-    """An iPhone that has a VoIP token too: it must not be used."""
+    """An iPhone that also has a VoIP token. No push may go to that token."""
     user, voip, alert = f"{name}-{flow.suffix}", secrets.token_hex(32), secrets.token_hex(32)
     register, phone = flow.installation.register, f"{name}'s phone"
     await register(user, Provider.APNS, Kind.VOIP, voip, hardware_id=phone)

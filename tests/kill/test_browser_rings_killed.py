@@ -1,4 +1,4 @@
-"""The worker that takes a ring away in a browser is killed before it sends: the ring goes all the same, once."""
+"""The worker that removes a ring from a browser is killed before it sends the push. Another worker sends it, once."""
 
 import asyncio
 import signal

@@ -1,6 +1,6 @@
 """The worker of a ring is killed while it waits: for a phone's receipt, and between two alerts to another phone.
 
-The first phone is rung a second time all the same, once. The second one gets the next alert, and one text at the end.
+The first phone still gets one second push. The second phone gets the next alert, and one text at the end.
 """
 
 import asyncio

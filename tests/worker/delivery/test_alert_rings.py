@@ -34,7 +34,7 @@ VOIP = an_iphone(hardware_id="phone-1")
 
 
 class Apple:
-    """It answers as `outcomes` says, then accepts, and does what `then` says."""
+    """It answers with `outcomes` first, then accepts every push. It calls `then` before each answer."""
 
     def __init__(self, *outcomes, then=None):
         self.pushes, self.arrivals, self._outcomes, self._then = [], [], [*outcomes], then

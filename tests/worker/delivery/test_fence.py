@@ -152,7 +152,7 @@ async def test_a_token_that_has_moved_leaves_no_claim(store, redis_url):
 
 @pytest.mark.parametrize("command", range(3))
 async def test_a_death_after_a_claim_of_a_moved_phone_sends_nothing(store, redis_url, command):
-    """Killed behind each command of the claim of a phone that has moved: its new user is rung once all the same."""
+    """The worker dies after each command in turn, while it claims a phone that has moved. The new user is rung once."""
 
     class Dies:
         left = command

@@ -9,8 +9,8 @@
   that their number is known.
 - h2 remembers 65,536 ended streams. Here it remembers 2,000.
 
-The private names that this needs are listed in tests/worker/providers/apns/test_h2_private_api.py. The test names the
-one that a new release of h2 has moved.
+The private names that this needs are listed in tests/worker/providers/apns/test_h2_private_api.py. If a new release of
+h2 moves a name, this test says which.
 """
 
 from h2.config import H2Configuration

@@ -51,7 +51,7 @@ async def test_hosts_that_apps_choose_fill_no_memory(pools):
 
 @pytest.mark.parametrize("failed_before", [False, True], ids=["at once", "in the pause after a failure"])
 async def test_a_push_that_waits_for_a_forgotten_host_is_repeated(failed_before):
-    """It fails as unsent. If it were cancelled, the whole ring would be cancelled."""
+    """The push fails as unsent. A cancelled push would cancel the whole ring."""
     pool = Http2Pool("https://127.0.0.1:1", client_tls)
     if failed_before:
         with pytest.raises(UnsentError):
