@@ -6,7 +6,6 @@ import subprocess
 import sys
 from pathlib import Path
 
-import click
 import pytest
 from click.testing import CliRunner
 
@@ -215,7 +214,7 @@ def stop_at_second_call(function):
 
 def test_the_progress_has_rate_and_rest(monkeypatch, capsys):
     monkeypatch.setattr(sys.stderr, "isatty", lambda: True)
-    monkeypatch.setattr(click._termui_impl, "isatty", lambda _: True)
+    monkeypatch.setattr("click._termui_impl.isatty", lambda _: True)
     clock = iter(range(10_000))
     monkeypatch.setattr("time.time", lambda: next(clock))
     with progress(range(100), "users", 100, str) as items:
