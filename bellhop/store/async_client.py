@@ -1,55 +1,55 @@
-"""The asynchronous client of Redis, for event loops: short time-outs, and no command is repeated by itself.
+"""The asynchronous client of Redis, for event loops: one server, or a cluster. No command is repeated by itself."""
 
-Some of redis-py's defaults are turned off: redis-py would repeat every command up to ten times, so a pop whose answer
-was lost would run twice. It would also wait a minute for a server that hangs. redis-py still opens the connection, with
-TLS and Sentinel. All callers share that connection (bellhop/store/shared_connection.py).
-"""
+from collections.abc import Coroutine, Sequence
+from typing import Any, Protocol, Self
 
-import asyncio
-import contextlib
-import time
-from collections.abc import Sequence
-from typing import Any, Self
-
-from redis.asyncio import BlockingConnectionPool, Redis
-from redis.asyncio.connection import Connection, SSLConnection, UnixDomainSocketConnection
-from redis.asyncio.retry import Retry
-from redis.asyncio.sentinel import Sentinel, SentinelConnectionPool
-from redis.backoff import NoBackoff
-from redis.exceptions import ConnectionError as RedisConnectionError
-from redis.exceptions import NoScriptError, RedisError
+from redis.asyncio import Redis
+from redis.asyncio.connection import AbstractConnection
 
 from bellhop.clock import Seconds
-from bellhop.store import scripts
-from bellhop.store.redis_internals import new_connection
-from bellhop.store.redis_url import PLAIN, parse
+from bellhop.store.homes import Partition
+from bellhop.store.redis_url import parse
 from bellhop.store.scripts import Argument, Command
-from bellhop.store.sentinel import DEMOTED, PrimaryDoubt, names_another
-from bellhop.store.shared_connection import SharedConnection
+from bellhop.store.single_server import SingleServer
 
-BLOCKING = frozenset({"BLMOVE"})
-"""Commands that block on an empty queue. A late empty reply is normal. A late reply with a job puts the server in
-doubt: a server that hung may answer a request of long ago with a job."""
+
+class Servers(Protocol):
+    """Where commands run: one server, or the nodes of a cluster. `Store` says what each member means."""
+
+    times_opened: int
+
+    @property
+    def partitions(self) -> Sequence[Partition]: ...
+
+    @property
+    def is_connected(self) -> bool: ...
+
+    @property
+    def behind_s(self) -> float: ...
+
+    def at(self, partition: Partition) -> "Servers": ...
+
+    def ask(self, command: Command, *behind: tuple[Argument, ...]) -> Any: ...
+
+    async def together(self, *commands: Command | tuple[Argument, ...], in_order: bool = True) -> list[Any]: ...
+
+    def new_connection(self) -> AbstractConnection: ...
+
+    async def load_scripts(self) -> None: ...
+
+    async def close(self) -> None: ...
 
 
 class Store:
-    """A connection to Redis; made without I/O, connected when first used, and again whenever it was lost.
+    """Redis; made without I/O, connected when first used, and again whenever a connection was lost.
 
     Every call makes one attempt. It raises redis.exceptions.ConnectionError (refused, lost), TimeoutError (no answer in
     time; not a ConnectionError) or ResponseError (Redis refused the command). After the first two the command may or
     may not have been run: repeat it only if it may run twice. A call may be cancelled at any time.
     """
 
-    def __init__(self, pool: BlockingConnectionPool) -> None:
-        self._sentinels = pool if isinstance(pool, _AsyncPrimaryPool) else None
-        self._timeout_s: Seconds = pool.connection_kwargs["socket_timeout"]
-        self._connection: SharedConnection | None = None
-        self._opening, self._attempt = asyncio.Lock(), 0
-        self._doubt = PrimaryDoubt()
-        self.times_opened = 0
-        """How often the connection was opened. Each time after the first, Redis may have lost its latest data."""
-        self.client: Redis = Redis.from_pool(pool)
-        """redis-py's client, for pub/sub and INFO. It does not notice when its server becomes a replica."""
+    def __init__(self, servers: Servers) -> None:
+        self._servers = servers
 
     @classmethod
     def from_url(cls, url: str, *, connections: int = 16, timeout_s: Seconds = Seconds(2.0)) -> Self:
@@ -58,23 +58,17 @@ class Store:
         `timeout_s` limits connecting, and waiting for an answer. A blocking command delays all commands after it. So it
         needs a separate Store, with a `timeout_s` that is longer than the command blocks.
         """
-        address = parse(url)
-        options: dict[str, Any] = {
-            **address.server,
-            "max_connections": connections,
-            "timeout": timeout_s,
-            "socket_timeout": timeout_s,
-            "socket_connect_timeout": timeout_s,
-            "retry": Retry(NoBackoff(), 0),
-            **PLAIN,
-        }
-        if not address.sentinels:
-            over_tcp = SSLConnection if address.tls else Connection
-            kind = UnixDomainSocketConnection if "path" in address.server else over_tcp
-            return cls(BlockingConnectionPool(connection_class=kind, **options))
-        once = {**address.sentinel, "retry": Retry(NoBackoff(), 0)}
-        manager = Sentinel(address.sentinels, sentinel_kwargs=once)  # type: ignore[no-untyped-call]
-        return cls(_AsyncPrimaryPool(address.service, manager, ssl=address.tls, **options))
+        return cls(SingleServer.of(parse(url), connections=connections, timeout_s=timeout_s))
+
+    @property
+    def partitions(self) -> Sequence[Partition]:
+        """The partitions of Redis; `ALONE` for one server."""
+        return self._servers.partitions
+
+    def at(self, partition: Partition) -> "Store":
+        """Return the store for what each partition has: queues, leases, the agenda. It uses the same connections."""
+        servers = self._servers.at(partition)
+        return self if servers is self._servers else Store(servers)
 
     async def call(self, *command: Argument) -> Any:
         """Run one command. Strings are returned as bytes, HGETALL's pairs as a dict, the rest as Redis sends it."""
@@ -86,140 +80,53 @@ class Store:
         (answer,) = await self.together(Command(name, keys, args))
         return answer
 
-    def ask(self, command: Command, *behind: tuple[Argument, ...]) -> "list[asyncio.Future[Any]] | None":
+    def ask(self, command: Command, *behind: tuple[Argument, ...]) -> Any:
         """Send a script, and commands after it, on the open connection, without a task.
 
-        The result of each future is the answer, or a RedisError; the last is done last. None if no
-        connection is open, or with Sentinels: then only `together` knows whether the answers count.
+        Returns a list of futures. The result of each is the answer, or a RedisError; the last is done last. None if
+        only `together` can do that: no connection is open, or the answers must be confirmed.
         """
-        if self._sentinels is not None or self._connection is None or not self._connection.usable:
-            return None
-        return [self._connection.ask(part) for part in (scripts.by_digest(command), *behind)]
+        return self._servers.ask(command, *behind)
 
-    async def together(self, *commands: Command | tuple[Argument, ...]) -> list[Any]:
+    def together(
+        self, *commands: Command | tuple[Argument, ...], in_order: bool = True
+    ) -> Coroutine[Any, Any, list[Any]]:
         """Run commands and scripts one after the other, in a single round trip; returns their answers.
 
-        Raises the error of the first that failed; the others have run all the same.
+        Raises the error of the first that failed; the others have run all the same. A cluster may need several round
+        trips for commands on several nodes; if they need not be `in_order`, it runs them side by side.
         """
-        if not commands:
-            return []
-        if self._sentinels is not None:
-            await self._sentinels.look_up_primary()
-        connection = self._usable() or await self._open()
-        sent_at = Seconds(time.monotonic())
-        futures = [
-            connection.ask(scripts.by_digest(command) if isinstance(command, Command) else command)
-            for command in commands
-        ]
-        answers = [await future for future in futures]
-        failed = [number for number, answer in enumerate(answers) if isinstance(answer, RedisError)]
-        for number in failed:
-            if isinstance(answers[number], NoScriptError) and isinstance(command := commands[number], Command):
-                # A new or restarted server. It has done nothing of this script.
-                answers[number] = await connection.ask(scripts.by_source(command))
-        if self._sentinels is not None:
-            empty_wait = commands[0][0] in BLOCKING and not any(answers)
-            if not empty_wait and self._doubt.note_answer(sent_at, Seconds(time.monotonic())):
-                connection.in_doubt = True
-            await self._confirm(connection, self._sentinels)
-        for number in failed:
-            if isinstance(answer := answers[number], RedisError):
-                raise answer
-        return answers
+        return self._servers.together(*commands, in_order=in_order)
 
     @property
     def is_connected(self) -> bool:
         """Whether the connection is open, as far as this process knows."""
-        return self._usable() is not None
+        return self._servers.is_connected
 
     @property
     def behind_s(self) -> float:
         """How long the oldest command without an answer has waited, in seconds."""
-        return self._connection.behind_s if self._connection else 0.0
+        return self._servers.behind_s
+
+    @property
+    def times_opened(self) -> int:
+        """How often a connection was opened. Each time after the first, Redis may have lost its latest data."""
+        return self._servers.times_opened
+
+    @property
+    def client(self) -> Redis:
+        """redis-py's client of a single server, for INFO. It does not notice when its server becomes a replica."""
+        client: Redis = self._servers.client  # type: ignore[attr-defined]
+        return client
+
+    def new_connection(self) -> AbstractConnection:
+        """Make a connection, not connected yet, for messages of channels."""
+        return self._servers.new_connection()
 
     async def load_scripts(self) -> None:
         """Load every script into Redis now, so that the first ring does not wait for that."""
-        await asyncio.gather(*(self.call("SCRIPT", "LOAD", scripts.source(name)) for name in scripts.names()))
+        await self._servers.load_scripts()
 
     async def close(self) -> None:
         """Close the connections."""
-        if self._connection is not None:
-            await self._connection.close()
-        await self.client.aclose()
-
-    async def _confirm(self, connection: SharedConnection, sentinels: "_AsyncPrimaryPool") -> None:
-        """Raise ConnectionError if the server is in doubt and the Sentinels name another primary.
-
-        When a server that hung continues, all of its answers are in doubt, also those to the latest commands.
-        """
-        if connection.in_doubt:
-            async with self._opening:
-                if connection.in_doubt and connection.usable and await sentinels.has_moved(connection.server):
-                    await connection.close()
-            if not connection.usable:
-                raise RedisConnectionError(DEMOTED)
-            connection.in_doubt = False
-
-    def _usable(self) -> SharedConnection | None:
-        connection = self._connection
-        if connection is None or not connection.usable:
-            return None
-        demoted = self._sentinels is not None and self._sentinels.is_not_primary(connection.server)
-        return None if demoted else connection
-
-    async def _open(self) -> SharedConnection:
-        attempt = self._attempt
-        async with self._opening:
-            if connection := self._usable():  # another caller opened it meanwhile
-                return connection
-            # Another caller has just tried. If each caller tried too, the last one would wait until all have tried.
-            if self._attempt != attempt:
-                raise RedisConnectionError("the connection could not be opened")
-            self._attempt += 1
-            if self._connection is not None:
-                await self._connection.close()
-            self._connection = SharedConnection(self._timeout_s)
-            await self._connection.open(new_connection(self.client))
-            self.times_opened += 1
-            if self._sentinels is not None and self._doubt.is_in_doubt(Seconds(time.monotonic())):
-                self._connection.in_doubt = True
-            return self._connection
-
-
-class _AsyncPrimaryPool(SentinelConnectionPool, BlockingConnectionPool):
-    """Connections to the primary that Sentinel names. A caller waits while none is free."""
-
-    def __init__(self, *args: Any, **kwargs: Any) -> None:
-        super().__init__(*args, **kwargs)  # type: ignore[no-untyped-call]
-        self._doubt = PrimaryDoubt()
-
-    async def look_up_primary(self) -> None:
-        """Look up the primary at the Sentinels, at most once in LOOKUP_S."""
-        if self._doubt.lookup_is_due(Seconds(time.monotonic())):
-            with contextlib.suppress(RedisError):
-                await self.get_master_address()  # type: ignore[no-untyped-call]
-
-    async def has_moved(self, server: tuple[str, int]) -> bool:
-        """Ask every Sentinel whether another server is the primary."""
-        sentinels = self.sentinel_manager.sentinels
-        asking = (sentinel.sentinel_get_master_addr_by_name(self.service_name) for sentinel in sentinels)
-        answers = await asyncio.gather(*asking, return_exceptions=True)
-        return names_another([answer for answer in answers if not isinstance(answer, BaseException)], server)
-
-    def is_not_primary(self, server: tuple[str, int]) -> bool:
-        """Return whether the last look-up named another server as the primary."""
-        return self.master_address not in (None, server)
-
-    async def get_connection(self, *args: Any, **kwargs: Any) -> Any:
-        await self.look_up_primary()
-        return await super().get_connection(*args, **kwargs)  # type: ignore[no-untyped-call]
-
-    async def release(self, connection: Any) -> None:
-        if (connection.host, connection.port) != self.master_address:
-            await connection.disconnect()
-        await super().release(connection)
-
-    async def aclose(self) -> None:
-        await super().aclose()
-        for sentinel in self.sentinel_manager.sentinels:
-            await sentinel.aclose()
+        await self._servers.close()

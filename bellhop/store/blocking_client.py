@@ -6,6 +6,7 @@ that hangs.
 
 import contextlib
 import time
+from collections.abc import Sequence
 from typing import Any
 
 from redis import ConnectionPool, Redis
@@ -17,6 +18,7 @@ from redis.retry import Retry
 from redis.sentinel import Sentinel, SentinelConnectionPool
 
 from bellhop.clock import Seconds
+from bellhop.store.homes import ALONE, Partition
 from bellhop.store.redis_internals import parse_error
 from bellhop.store.redis_url import PLAIN, parse
 from bellhop.store.scripts import Argument, Command, by_digest, by_source
@@ -59,10 +61,16 @@ def run_script(redis: Redis, command: Command, *behind: tuple[Argument, ...]) ->
     return answer
 
 
-def together(redis: Redis, *commands: Command | tuple[Argument, ...]) -> list[Any]:
+def partitions_of(redis: Redis) -> Sequence[Partition]:
+    """Return the partitions of Redis; `ALONE` for one server."""
+    return ALONE
+
+
+def together(redis: Redis, *commands: Command | tuple[Argument, ...], in_order: bool = True) -> list[Any]:
     """Run commands and scripts in one round trip, or none if there are none; returns their answers.
 
-    Raises the error of the first that failed, as redis-py does; the others have run all the same.
+    Raises the error of the first that failed, as redis-py does; the others have run all the same. A cluster may need
+    several round trips for commands on several nodes; if they need not be `in_order`, it runs them side by side.
     """
     pipeline = redis.pipeline(transaction=False)
     for command in commands:

@@ -9,7 +9,6 @@ from redis.exceptions import NoPermissionError, RedisError
 from bellhop.clock import Seconds
 from bellhop.store.async_client import Store
 from bellhop.store.keys import LIVE_PROBE
-from bellhop.store.redis_internals import new_connection
 from bellhop.store.subscription import Subscription
 
 ANSWER_S = Seconds(5.0)
@@ -47,7 +46,7 @@ async def _is_refused(store: Store) -> bool:
     confirmation = _Confirmation()
     subscription = Subscription(confirmation)
     try:
-        await subscription.open(new_connection(store.client))
+        await subscription.open(store.new_connection())
         subscription.subscribe(LIVE_PROBE)
         answers: list[asyncio.Future[Any]] = [confirmation.came, subscription.lost]
         await asyncio.wait(answers, timeout=ANSWER_S, return_when=asyncio.FIRST_COMPLETED)

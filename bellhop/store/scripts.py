@@ -6,7 +6,7 @@ Each family of scripts has one owner, which knows the order of its keys and argu
 
 import hashlib
 import re
-from collections.abc import Sequence
+from collections.abc import Coroutine, Sequence
 from functools import cache
 from pathlib import Path
 from typing import Any, NamedTuple, Protocol
@@ -47,8 +47,10 @@ class Scripts(Protocol):
         """Run lua/<name>.lua."""
         ...
 
-    async def together(self, *commands: Command | tuple[Argument, ...]) -> list[Any]:
-        """Run scripts and commands one after the other, in a single round trip."""
+    def together(
+        self, *commands: Command | tuple[Argument, ...], in_order: bool = True
+    ) -> Coroutine[Any, Any, list[Any]]:
+        """Run scripts and commands one after the other, in a single round trip; a cluster may need several."""
         ...
 
 

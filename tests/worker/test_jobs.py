@@ -260,12 +260,12 @@ async def test_a_job_that_waits_for_redis_counts_as_picked_up_once(store, monkey
     away = [RedisConnectionError(), RedisConnectionError()]
 
     class AwayAtFirst(Store):
-        async def together(self, *commands):
+        async def together(self, *commands, in_order=True):
             if away:
                 raise away.pop()
-            return await store.together(*commands)
+            return await store.together(*commands, in_order=in_order)
 
-    ring = jobs(AwayAtFirst(store.client.connection_pool), calls=Fixed(Outcome.ACCEPTED)).handlers[RING_JOB]
+    ring = jobs(AwayAtFirst(store), calls=Fixed(Outcome.ACCEPTED)).handlers[RING_JOB]
     payload = a_queued_round(queued_at=time.time_ns() // 1000).model_dump()
     await ring(payload)
     _, _, args = metrics.TALLY.flush()

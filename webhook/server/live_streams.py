@@ -14,7 +14,6 @@ from bellhop.backoff import pause_s
 from bellhop.clock import Seconds
 from bellhop.store.async_client import Store
 from bellhop.store.keys import live_channel
-from bellhop.store.redis_internals import new_connection
 from bellhop.store.subscription import Subscription
 from bellhop.telemetry import metrics
 from bellhop.telemetry.outage import RedisOutage
@@ -146,7 +145,7 @@ class LiveStreams:
         while True:
             subscription = Subscription(self)
             try:
-                await subscription.open(new_connection(self._store.client))
+                await subscription.open(self._store.new_connection())
                 self._subscription = subscription
                 subscription.subscribe(*self._calls)
                 began_s = self._loop.time()
