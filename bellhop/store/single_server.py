@@ -52,7 +52,7 @@ class SingleServer:
 
     @classmethod
     def of(cls, address: RedisAddress, *, connections: int, timeout_s: Seconds) -> Self:
-        """Prepare a connection to a server, or to the primary that Sentinels name; `connections`: how many for `client`."""
+        """Prepare a connection to a server, or to Sentinel's primary. `client` opens up to `connections`."""
         options: dict[str, Any] = {
             **address.server,
             "max_connections": connections,
