@@ -1,19 +1,22 @@
 """The scripts of missed-call e-mails (lua/email/): the order of keys and arguments, and how to read the answers.
 
 The functions return Commands or Steps to run: an e-mail has a home, and each call in it another. An e-mail is one key
-(`bellhop:letter:<id>`): a hash with its state (`open`, `sending`, `waiting`, `done`), its claim and its calls.
+(`bellhop:letter:<id>`): a hash with its state (`open`, `sending`, `waiting`, `done`), its claim and its calls. All
+e-mails to a user have the same home, and so have the keys that lead to them.
 """
 
 import json
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
+from uuid import NAMESPACE_OID, uuid5
 
 from bellhop import trail
 from bellhop.clock import Micros, Seconds, iso
 from bellhop.domain.call import CALL_TTL_S
 from bellhop.domain.round import Recipient, Round
 from bellhop.store.call_scripts import record_attempt
+from bellhop.store.homes import name_in_id
 from bellhop.store.job_keys import add_job
 from bellhop.store.keys import (
     call_key,
@@ -33,6 +36,12 @@ from bellhop.store.steps import Steps
 HOUR_S = 3600
 EMAIL_TTL_S = 3 * 24 * 3600
 """Longer than the longest window and all attempts together."""
+
+
+def new_email_id(round_: Round, recipient: Recipient) -> str:
+    """Return the id of the e-mail that a missed call begins; a repeated step makes the same one."""
+    names = ["letter", round_.tenant, round_.cid, round_.started_at, recipient.id]
+    return uuid5(NAMESPACE_OID, json.dumps(names)).hex + name_in_id(round_.tenant, recipient.id)
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,7 +84,7 @@ def _check(round_: Round, recipient: Recipient) -> Command:
 def _add(round_: Round, recipient: Recipient, email: NewEmail, whole_calls: int, now: Micros) -> Command:
     pair = json.dumps([round_.tenant, recipient.id, round_.caller_id])
     call = json.dumps([round_.tenant, round_.cid, round_.started_at, recipient.id])
-    keys = [open_email_key(pair), email_of_call_key(call), email_key("")]
+    keys = [open_email_key(pair), email_of_call_key(call), email_key(""), email_key(email.id)]
     args: list[Argument] = [email.id, round_.model_dump_json(), email.window_s, iso(now)]
     return Command(
         "email/add_missed_call", keys, [*args, json.dumps(add_job(keys, email.job)), EMAIL_TTL_S, whole_calls]

@@ -31,6 +31,8 @@ class _Rule(NamedTuple):
     kind: HomeKind
     before: int = 0
     behind: int = 0
+    skipped: int = 0
+    """How many characters of that part are before the name."""
 
 
 def _rules(rule: _Rule, *kinds: str) -> dict[str, _Rule]:
@@ -46,6 +48,7 @@ _RULES: dict[str, _Rule] = {
     **_rules(_Rule("token"), "token"),
     **_rules(_Rule("address"), "unsubscribed"),
     **_rules(_Rule("address", behind=1), "mails-to"),
+    **_rules(_Rule("e-mail", skipped=32), "letter"),
     **_rules(_Rule("app"), "brake"),
     **_rules(_Rule("app", before=1, behind=1), "tokens"),
 }
@@ -53,7 +56,6 @@ _RULES: dict[str, _Rule] = {
 _WITH_OTHERS: dict[str, HomeKind] = {
     "webhook": "call",
     "announced": "call",
-    "letter": "e-mail",
     "letter-open": "e-mail",
     "mailed": "e-mail",
 }
@@ -82,9 +84,14 @@ def home_of(key: str) -> Home:
     if kind in _WITH_OTHERS:
         return Home(_WITH_OTHERS[kind], "")
     if kind in _RULES:
-        home, before, behind = _RULES[kind]
-        return Home(home, ":".join(rest[before : len(rest) - behind]))
+        home, before, behind, skipped = _RULES[kind]
+        return Home(home, ":".join(rest[before : len(rest) - behind])[skipped:])
     return Home("installation", kind)
+
+
+def name_in_id(tenant: str, user_id: str) -> str:
+    """Return the name of the home of all e-mails to a user. The id of an e-mail ends with it."""
+    return f"{crc32(f'{tenant}:{user_id}'.encode('utf-8', 'surrogatepass')):08x}"
 
 
 def common_home(keys: Iterable[str]) -> Home:

@@ -176,7 +176,8 @@ def test_rings_key(tenant: str, user_id: str, minute: int) -> str:
 
 
 def email_key(email_id: str) -> str:
-    """A hash: an e-mail that collects missed calls, waits, or is being sent."""
+    """A hash: an e-mail that collects missed calls, waits, or is being sent. Its id ends with the name of its home
+    (`bellhop.store.email_scripts.new_email_id`); ids of older versions, 32 digits, do not."""
     return f"bellhop:letter:{email_id}"
 
 

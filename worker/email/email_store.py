@@ -3,11 +3,9 @@
 Each change is made in steps (`bellhop/store/email_scripts.py`). Every method waits while Redis is away.
 """
 
-import json
 from collections.abc import Iterable
 from functools import partial
 from typing import NamedTuple
-from uuid import NAMESPACE_OID, uuid5
 
 from bellhop import trail
 from bellhop.audience import Audience
@@ -66,9 +64,7 @@ class EmailStore:
 
     async def add_call(self, round_: QueuedRound, recipient: Recipient) -> Outcome | None:
         """Add a missed call to the open e-mail of its user and caller, or to a new one. Returns why it is not due."""
-        # The id is made from the call that begins the e-mail, so that a repeated step makes the same one.
-        names = ["letter", round_.tenant, round_.cid, round_.started_at, recipient.id]
-        email_id = uuid5(NAMESPACE_OID, json.dumps(names)).hex
+        email_id = email_scripts.new_email_id(round_, recipient)
         email = email_scripts.NewEmail(email_id, self._window_s, self._job_in_turn(round_.tenant, email_id))
         now = self._clock.now()
         line = _line(EmailResult(round_, AttemptResult(Outcome.MAIL_WAITING)), now)

@@ -5,10 +5,15 @@ from collections import Counter
 
 import pytest
 
+from bellhop.domain.round import Recipient
 from bellhop.store import keys
+from bellhop.store.email_scripts import new_email_id
 from bellhop.store.homes import ALONE, SLOTS, Home, Partition, common_home, home_of, partition_of, partitions, slot_of
+from tests.factories import a_round
 
 CALL, USER = Home("call", "acme:default:1"), Home("user", "acme:ann:b")
+
+EMAIL = new_email_id(a_round("ann"), Recipient(id="ann"))
 
 
 @pytest.mark.parametrize(
@@ -28,6 +33,10 @@ CALL, USER = Home("call", "acme:default:1"), Home("user", "acme:ann:b")
         (keys.owner_key("acme", "key"), Home("token", "acme:key")),
         (keys.brake_key("apns", "com.example"), Home("app", "apns:com.example")),
         (keys.token_window_key("dying", "apns", "com.example", 7), Home("app", "apns:com.example")),
+        (keys.email_key(EMAIL), Home("e-mail", EMAIL[32:])),
+        (keys.email_key("0" * 32), Home("e-mail", "")),
+        (keys.email_key(""), Home("e-mail", "")),
+        (keys.open_email_key("pair"), Home("e-mail", "")),
         (keys.METRICS_KEY, Home("installation", "metrics")),
         (keys.flushes_key("1"), Home("installation", "metrics")),
         (keys.AGENDA, Home("partition", "")),
@@ -55,6 +64,16 @@ def test_keys_of_two_homes_have_no_common_home():
     for crossing in (other, keys.devices_key("acme", "ann"), keys.METRICS_KEY):
         with pytest.raises(ValueError, match="several homes"):
             common_home([call, crossing])
+
+
+def test_all_emails_to_a_user_have_one_home():
+    """Also the keys that lead to them are there."""
+    others = [a_round("ann", cid="default:2", caller_id="ben"), a_round("ann", started_at=5)]
+    for other in others:
+        id_ = new_email_id(other, Recipient(id="ann"))
+        assert (len(id_), id_[32:]) == (40, EMAIL[32:])
+        assert id_ != EMAIL
+    assert new_email_id(a_round("eve"), Recipient(id="eve"))[32:] != EMAIL[32:]
 
 
 def test_a_single_redis_keeps_the_names_of_its_keys():

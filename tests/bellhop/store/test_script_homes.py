@@ -118,6 +118,7 @@ def commands_of(steps, *answers):
 
 
 ROUND, QUEUED = a_round("ben"), a_queued_round("ben")
+EMAIL = email_scripts.new_email_id(QUEUED, QUEUED.recipients[0])
 RING, MAIL = job("ring-1", RING_JOB, QUEUED), job("mail-1", MAIL_JOB)
 OUTBOX = Outbox("stream", "default", "default:1")
 RINGING = about_ring(AnnouncementType.RINGING, ROUND, "ben", 1)
@@ -147,19 +148,19 @@ COMMANDS = (
     call_scripts.record_reject("default", "default:1", 1, "ben", "a line", done=True),
     *commands_of(
         email_scripts.add_missed_call(
-            QUEUED, QUEUED.recipients[0], NewEmail("1", 60, MAIL), whole_calls=1, now=1, line="a line"
+            QUEUED, QUEUED.recipients[0], NewEmail(EMAIL, 60, MAIL), whole_calls=1, now=1, line="a line"
         ),
         [b"due"],
         [b"added"],
     ),
     *commands_of(
-        email_scripts.claim_email("1", MAIL, worker="w-1", run="r", claim_s=1, now=1),
+        email_scripts.claim_email(EMAIL, MAIL, worker="w-1", run="r", claim_s=1, now=1),
         [[b"go", 0, 0, 0, 1, QUEUED.model_dump_json()]],
     ),
-    email_scripts.count_email(keys.emails_to_key("hash", 1), "1", 1),
+    email_scripts.count_email(keys.emails_to_key("hash", 1), EMAIL, 1),
     *commands_of(
         email_scripts.record_email_attempt(
-            "1", [], worker="w-1", run="r", next_try=NextTry(1, MAIL), unknown=False, now=1
+            EMAIL, [], worker="w-1", run="r", next_try=NextTry(1, MAIL), unknown=False, now=1
         ),
         [b"w-1|r|1"],
     )[1:],

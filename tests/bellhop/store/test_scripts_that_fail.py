@@ -47,14 +47,15 @@ def event(webhook, **changes) -> Command:
 
 RING = event("w-ring", round=ROUND, jobs=[job("ring-1", RING_JOB, ROUND)])
 SETTLE = job("settle-1", SETTLE_JOB, CallRef(tenant=ROUND.tenant, cid=ROUND.cid))
-EMAIL = email_scripts.NewEmail("e-1", 60, job("mail-e-1", MAIL_JOB, EmailRef(letter="e-1")))
+EMAIL_ID = email_scripts.new_email_id(ROUND, ROUND.recipients[0])
+EMAIL = email_scripts.NewEmail(EMAIL_ID, 60, job(f"mail-{EMAIL_ID}", MAIL_JOB, EmailRef(letter=EMAIL_ID)))
 NOTICE = call_scripts.FinalStanding(
     ROUND, "ben", "missed", "settled", job("notice-1", NOTICE_JOB, ROUND), call_scripts.LaterJob(SETTLE, NOW)
 )
 ADDING = email_scripts.add_missed_call(ROUND, ROUND.recipients[0], EMAIL, whole_calls=5, now=NOW, line="waiting")
 next(ADDING)
 (ADD_TO_EMAIL,), (RECORD_ADDED,) = ADDING.send([b"due"]), ADDING.send([b"added"])
-(CLAIM_EMAIL,) = next(email_scripts.claim_email("e-1", EMAIL.job, worker="w-1", run="r-1", claim_s=60, now=NOW))
+(CLAIM_EMAIL,) = next(email_scripts.claim_email(EMAIL_ID, EMAIL.job, worker="w-1", run="r-1", claim_s=60, now=NOW))
 OUTBOX = Outbox("stream", ROUND.tenant, ROUND.cid)
 AUDIENCE = Audience((Destination("stream", TELL_CALLER_JOB, 60, frozenset(AnnouncementType)),))
 REACHED = about_ring(AnnouncementType.REACHED, ROUND, "ben", NOW)

@@ -22,7 +22,7 @@ from bellhop.i18n.templates import Templates
 from bellhop.i18n.texts import BUILT_IN
 from bellhop.queue.names import MAIL_JOB
 from bellhop.sandbox.smtp_server import Fault, SmtpStandIn
-from bellhop.store import registry
+from bellhop.store import email_scripts, registry
 from bellhop.store.async_client import Store
 from bellhop.store.email_scripts import EMAIL_TTL_S
 from bellhop.store.keys import call_key, round_key, trail_key, unsubscribed_key, user_key
@@ -591,6 +591,23 @@ async def test_a_worker_that_lost_its_claim_changes_nothing(worker, server):
     assert await worker.scheduled() == {}
     assert await worker.store.call("HGET", f"bellhop:letter:{email_id}", "state") == b"sending"
     assert await worker.outcomes(round_) == ["mail_waiting"]
+
+
+@pytest.mark.parametrize("old_first", [True, False])
+async def test_calls_join_an_email_of_the_other_version(worker, server, monkeypatch, old_first):
+    """Older versions make ids of 32 digits. Both may run side by side."""
+    new_id = email_scripts.new_email_id
+    for old in (old_first, not old_first):
+        with monkeypatch.context() as patch:
+            if old:
+                patch.setattr(email_scripts, "new_email_id", lambda *args: new_id(*args)[:32])
+            await worker.mail().add_missed_call(missed(), pushed=False)
+    (payload,) = await worker.jobs()
+    assert len(payload["letter"]) == (32 if old_first else 40)
+    await worker.mail().send(payload)
+    (email,) = server.received
+    assert email.message["Message-ID"] == f"<{payload['letter']}@example.com>"
+    assert "2" in email.message["Subject"]
 
 
 async def test_the_content_of_an_email_is_deleted_once_it_is_sent(worker, server):

@@ -2,7 +2,7 @@
 -- There is one e-mail for each window, and a call is put into one e-mail, however often this runs.
 -- KEYS
 --   1 the id of the open e-mail of this user and caller   2 the id of the e-mail that has this call
---   3 start of the e-mails' keys   then those of the job
+--   3 start of the e-mails' keys   4 the new e-mail   then the keys of the job
 -- ARGV
 --   1 id of a new e-mail   2 round as JSON   3 window s   4 now (ISO 8601)   5 job of a new e-mail as JSON
 --   6 seconds to keep an e-mail   7 limit of calls that are kept whole
@@ -17,7 +17,7 @@ local email = emails .. open_id
 if redis.call('HGET', email, 'state') == 'open' then
   id = open_id
 else
-  email = emails .. id
+  email = KEYS[4]
   if redis.call('EXISTS', email) == 1 then return 'already' end
   -- The job comes first: if it cannot be written, no call may join the e-mail.
   if window > 0 then
