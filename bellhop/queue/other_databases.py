@@ -8,7 +8,7 @@ from redis.exceptions import RedisError
 from bellhop.clock import Seconds
 from bellhop.queue.worker_status import read_installation_state
 from bellhop.store.blocking_client import blocking
-from bellhop.store.redis_url import number_of_database, shown_database
+from bellhop.store.redis_url import number_of_database, parse, shown_database
 
 DATABASES = 16
 """How many databases are looked into: as many as Redis has by default."""
@@ -18,8 +18,10 @@ TIMEOUT_S = Seconds(1.0)
 def workers_elsewhere(url: str) -> dict[int, int]:
     """Return the number of live workers by database, for all databases of the server but our own.
 
-    A database that cannot be read counts as empty: Redis has fewer, or does not answer.
+    A database that cannot be read counts as empty: Redis has fewer, or does not answer. A cluster has one database.
     """
+    if parse(url).nodes:
+        return {}
     ours, found = number_of_database(url), {}
     with blocking(url, timeout_s=TIMEOUT_S, connections=1) as redis:
         for number in range(DATABASES):

@@ -6,7 +6,7 @@ from pydantic import AfterValidator, Field, model_validator
 
 from bellhop.settings.field_types import ReadableFile, SettingsSection
 from bellhop.settings.variables import variable
-from bellhop.store.redis_url import parse, with_ca
+from bellhop.store.redis_url import MOST_PARTITIONS, PARTITIONS, parse, with_ca, with_partitions
 
 
 def _redis_url(url: str) -> str:
@@ -18,21 +18,36 @@ class RedisSettings(SettingsSection):
     """How to connect to Redis."""
 
     redis_url: Annotated[str, AfterValidator(_redis_url), Field(repr=False)] = "redis://127.0.0.1:6379/0"
-    """URL of Redis or Valkey, version 6.2 or newer: redis://, rediss:// (TLS), unix://, or, with Sentinel,
-    redis+sentinel://host:port,host:port/service/0 (docs/redis.md). If it is not set, REDIS_TLS_URL counts, then
-    REDIS_URL, which many platforms set."""
+    """URL of Redis or Valkey, version 6.2 or newer: redis://, rediss:// (TLS), unix://, with Sentinel
+    redis+sentinel://host:port,host:port/service/0, or, for Redis Cluster, redis+cluster://host:port,host:port
+    (docs/redis.md). If it is not set, REDIS_TLS_URL counts, then REDIS_URL, which many platforms set."""
     redis_ca_file: ReadableFile | None = None
     """CA certificate to trust for rediss://, instead of the system's CAs."""
+    redis_partitions: Annotated[int, Field(ge=1, le=MOST_PARTITIONS)] = PARTITIONS
+    """Only for Redis Cluster: into how many partitions Bellhop divides its data. The first start stores the number;
+    after that, no process starts with another one."""
     redis_wait_replicas: Annotated[int, Field(ge=0, le=9)] = 0
     """Number of replicas that must have stored an event before Bellhop answers 200. Without them it answers 503, and
     Stream posts the event again."""
 
+    # The URL alone must be enough to connect.
+
     @model_validator(mode="after")
     def _add_ca_to_redis_url(self) -> Self:
-        # The URL alone must be enough to connect.
         if self.redis_ca_file is not None and "ssl_ca_certs" not in self.redis_url:
             if not self.redis_url.startswith("rediss"):
-                name, url = variable("redis_ca_file"), variable("redis_url")
-                raise ValueError(f"{name} has no effect: {url} must begin with rediss:// or rediss+sentinel://")
+                raise ValueError(_no_effect("redis_ca_file", "rediss://, rediss+sentinel:// or rediss+cluster://"))
             self.redis_url = with_ca(self.redis_url, str(self.redis_ca_file))
         return self
+
+    @model_validator(mode="after")
+    def _add_partitions_to_redis_url(self) -> Self:
+        if "redis_partitions" in self.model_fields_set:
+            if not parse(self.redis_url).nodes:
+                raise ValueError(_no_effect("redis_partitions", "redis+cluster:// or rediss+cluster://"))
+            self.redis_url = with_partitions(self.redis_url, self.redis_partitions)
+        return self
+
+
+def _no_effect(setting: str, starts: str) -> str:
+    return f"{variable(setting)} has no effect: {variable('redis_url')} must begin with {starts}"

@@ -58,7 +58,10 @@ class Store:
         `timeout_s` limits connecting, and waiting for an answer. A blocking command delays all commands after it. So it
         needs a separate Store, with a `timeout_s` that is longer than the command blocks.
         """
-        return cls(SingleServer.of(parse(url), connections=connections, timeout_s=timeout_s))
+        address = parse(url)
+        if address.nodes:
+            raise ValueError("Redis Cluster is not supported yet")
+        return cls(SingleServer.of(address, connections=connections, timeout_s=timeout_s))
 
     @property
     def partitions(self) -> Sequence[Partition]:

@@ -32,6 +32,8 @@ def blocking(url: str, *, timeout_s: Seconds, repeats: int = 0, connections: int
     the answer was lost: use more than 0 only if every command may run twice.
     """
     address = parse(url)
+    if address.nodes:
+        raise ValueError("Redis Cluster is not supported yet")
     options: dict[str, Any] = {
         **address.server,
         "max_connections": connections,

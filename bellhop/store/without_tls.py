@@ -3,7 +3,7 @@
 import contextlib
 import socket
 
-from bellhop.store.redis_url import parse
+from bellhop.store.redis_url import PORT, parse
 
 TIMEOUT_S = 1.0
 
@@ -13,7 +13,8 @@ def answers_without_tls(url: str) -> bool:
     address = parse(url)
     if not address.tls or address.sentinels:
         return False
-    place = (address.server.get("host", "localhost"), int(address.server.get("port", 6379)))
+    server = (address.server.get("host", "localhost"), int(address.server.get("port", PORT)))
+    place = address.nodes[0] if address.nodes else server
     with contextlib.suppress(OSError), socket.create_connection(place, TIMEOUT_S) as connection:
         connection.settimeout(TIMEOUT_S)
         connection.sendall(b"PING\r\n")

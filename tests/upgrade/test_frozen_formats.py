@@ -18,6 +18,7 @@ pytestmark = pytest.mark.timeout(300)
 
 EXPLAINED = "http/paths//v1/calls/{cid}/get/responses"
 NEW_SINCE: dict[str, str] = {
+    "command_line/settings/`BELLHOP_REDIS_PARTITIONS`": "Redis Cluster, which an older version cannot use",
     **dict.fromkeys(
         (
             *(f"command_line/commands/commands/devices/commands/add/params/--{name}" for name in ("p256dh", "auth")),

@@ -239,7 +239,24 @@ def test_the_ca_of_redis_becomes_part_of_its_url(setenv, tmp_path):
     assert load().redis_url == f"rediss://redis.internal:6380/0?ssl_ca_certs={str(ca).replace('/', '%2F')}"
     setenv(REDIS_URL="redis://redis.internal:6380/0")
     assert problems(None) == [
-        "BELLHOP_REDIS_CA_FILE has no effect: BELLHOP_REDIS_URL must begin with rediss:// or rediss+sentinel://"
+        "BELLHOP_REDIS_CA_FILE has no effect: BELLHOP_REDIS_URL must begin with rediss://, rediss+sentinel:// or "
+        "rediss+cluster://"
+    ]
+
+
+def test_the_number_of_partitions_becomes_part_of_the_url(setenv):
+    setenv(REDIS_URL="redis+cluster://one,two", REDIS_PARTITIONS="32")
+    assert load().redis_url == "redis+cluster://one,two?partitions=32"
+    setenv(REDIS_URL="redis+cluster://one,two?partitions=32")
+    assert load().redis_url == "redis+cluster://one,two?partitions=32"
+    setenv(REDIS_PARTITIONS="16")
+    assert problems(None) == [
+        "BELLHOP_REDIS_PARTITIONS is not the number behind partitions= in BELLHOP_REDIS_URL",
+    ]
+    setenv(REDIS_URL="redis://one")
+    assert problems(None) == [
+        "BELLHOP_REDIS_PARTITIONS has no effect: BELLHOP_REDIS_URL must begin with redis+cluster:// or "
+        "rediss+cluster://"
     ]
 
 

@@ -1,14 +1,25 @@
 """URLs of Redis, and clients that leave a server that is no primary any more."""
 
 import asyncio
+from urllib.parse import quote
 
 import pytest
 import redis
+from hypothesis import given
+from hypothesis import strategies as st
 from redis.exceptions import ConnectionError as RedisConnectionError
 
 from bellhop.store.async_client import Store
 from bellhop.store.blocking_client import blocking
-from bellhop.store.redis_url import parse, with_ca
+from bellhop.store.redis_url import (
+    MOST_PARTITIONS,
+    PARTITIONS,
+    parse,
+    shown,
+    shown_database,
+    with_ca,
+    with_partitions,
+)
 
 
 def test_sentinels_service_and_database_come_from_the_url():
@@ -28,9 +39,53 @@ def test_sentinels_may_have_a_login_of_their_own_and_tls():
     assert expected.items() <= address.sentinel.items()
 
 
+HOSTS = st.lists(
+    st.tuples(st.sampled_from(["one", "two.example", "10.0.0.3", "::1"]), st.integers(1, 65535)), min_size=1, max_size=4
+)
+PASSWORDS = st.text(st.characters(codec="utf-8", exclude_characters="\0"), min_size=1, max_size=8)
+
+
+def written(host, port):
+    return f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
+
+
+@given(HOSTS, PASSWORDS, st.booleans(), st.none() | st.integers(1, MOST_PARTITIONS))
+def test_a_cluster_is_read_from_its_url_as_it_was_written(hosts, password, tls, partitions):
+    login = f"bell:{quote(password, safe='')}@"
+    url = f"redis{'s' if tls else ''}+cluster://{login}{','.join(written(*host) for host in hosts)}"
+    if tls:
+        url = with_ca(url, "/etc/ca file.pem")
+    address = parse(url if partitions is None else with_partitions(url, partitions))
+    assert (address.nodes, address.tls, address.sentinels) == (tuple(hosts), tls, ())
+    assert address.partitions == (partitions or PARTITIONS)
+    expected = {"username": "bell", "password": password} | ({"ssl_ca_certs": "/etc/ca file.pem"} if tls else {})
+    assert address.server == expected, "neither a host nor a database"
+
+
+def test_the_nodes_of_a_cluster_are_shown_without_a_password():
+    url = "redis+cluster://bell:hunter2@one:7000,two/?partitions=32&socket_keepalive=yes"
+    assert shown(url) == "one:7000, two:6379"
+    assert shown_database(url) == "the cluster at one:7000, two:6379"
+    assert parse(url).server == {"username": "bell", "password": "hunter2", "socket_keepalive": True}
+
+
+@pytest.mark.parametrize("url", ["redis://one", "unix:///run/redis.sock", "redis+sentinel://one/calls/0"])
+def test_a_redis_that_is_no_cluster_has_one_partition(url):
+    assert (parse(url).nodes, parse(url).partitions) == ((), 1)
+
+
 @pytest.mark.parametrize(
     "url",
     [
+        "redis+cluster://",
+        "redis+cluster://:hunter2@one,,two",
+        "redis+cluster://:hunter2@one:port",
+        "redis+cluster://:hunter2@one/1",
+        "redis+cluster://:hunter2@one?db=1",
+        "redis+cluster://:hunter2@one?partitions=0",
+        "redis+cluster://:hunter2@one?partitions=1025",
+        "redis+cluster://:hunter2@one?partitions=many",
+        "unix+cluster:///run/redis.sock",
         "redis+sentinel://one:26379",
         "redis+sentinel:///calls/0",
         "redis+sentinel://one,,two/calls/0",
