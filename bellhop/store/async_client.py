@@ -7,6 +7,8 @@ from redis.asyncio import Redis
 from redis.asyncio.connection import AbstractConnection
 
 from bellhop.clock import Seconds
+from bellhop.store.cluster_client import Bells, ClusterServers
+from bellhop.store.cluster_map import Node
 from bellhop.store.homes import Partition
 from bellhop.store.redis_url import parse
 from bellhop.store.scripts import Argument, Command
@@ -16,7 +18,8 @@ from bellhop.store.single_server import SingleServer
 class Servers(Protocol):
     """Where commands run: one server, or the nodes of a cluster. `Store` says what each member means."""
 
-    times_opened: int
+    @property
+    def times_opened(self) -> int: ...
 
     @property
     def partitions(self) -> Sequence[Partition]: ...
@@ -27,11 +30,11 @@ class Servers(Protocol):
     @property
     def behind_s(self) -> float: ...
 
-    def at(self, partition: Partition) -> "Servers": ...
-
     def ask(self, command: Command, *behind: tuple[Argument, ...]) -> Any: ...
 
-    async def together(self, *commands: Command | tuple[Argument, ...], in_order: bool = True) -> list[Any]: ...
+    async def together(
+        self, *commands: Command | tuple[Argument, ...], in_order: bool = True, own: Partition | None = None
+    ) -> list[Any]: ...
 
     def new_connection(self) -> AbstractConnection: ...
 
@@ -48,8 +51,9 @@ class Store:
     may not have been run: repeat it only if it may run twice. A call may be cancelled at any time.
     """
 
-    def __init__(self, servers: Servers) -> None:
-        self._servers = servers
+    def __init__(self, servers: Servers, own: Partition | None = None) -> None:
+        """`own`: the partition of keys that each partition has."""
+        self._servers, self._own = servers, own
 
     @classmethod
     def from_url(cls, url: str, *, connections: int = 16, timeout_s: Seconds = Seconds(2.0)) -> Self:
@@ -59,9 +63,8 @@ class Store:
         needs a separate Store, with a `timeout_s` that is longer than the command blocks.
         """
         address = parse(url)
-        if address.nodes:
-            raise ValueError("Redis Cluster is not supported yet")
-        return cls(SingleServer.of(address, connections=connections, timeout_s=timeout_s))
+        servers = ClusterServers if address.nodes else SingleServer
+        return cls(servers.of(address, connections=connections, timeout_s=timeout_s))
 
     @property
     def partitions(self) -> Sequence[Partition]:
@@ -70,8 +73,7 @@ class Store:
 
     def at(self, partition: Partition) -> "Store":
         """Return the store for what each partition has: queues, leases, the agenda. It uses the same connections."""
-        servers = self._servers.at(partition)
-        return self if servers is self._servers else Store(servers)
+        return Store(self._servers, partition)
 
     async def call(self, *command: Argument) -> Any:
         """Run one command. Strings are returned as bytes, HGETALL's pairs as a dict, the rest as Redis sends it."""
@@ -99,7 +101,7 @@ class Store:
         Raises the error of the first that failed; the others have run all the same. A cluster may need several round
         trips for commands on several nodes; if they need not be `in_order`, it runs them side by side.
         """
-        return self._servers.together(*commands, in_order=in_order)
+        return self._servers.together(*commands, in_order=in_order, own=self._own)
 
     @property
     def is_connected(self) -> bool:
@@ -115,6 +117,21 @@ class Store:
     def times_opened(self) -> int:
         """How often a connection was opened. Each time after the first, Redis may have lost its latest data."""
         return self._servers.times_opened
+
+    @property
+    def nodes(self) -> Sequence[Node]:
+        """The nodes of a cluster that have partitions, as far as this client knows; empty for one server."""
+        return self._servers.nodes if isinstance(self._servers, ClusterServers) else ()
+
+    def bells(self, node: Node, timeout_s: Seconds) -> Bells:
+        """Return what waits for the bells of a node of a cluster. `timeout_s` must be longer than it waits."""
+        assert isinstance(self._servers, ClusterServers)  # noqa: S101 - one server has no `nodes`
+        return self._servers.bells(node, timeout_s)
+
+    async def ring_bell(self, queue: str, partition: Partition) -> None:
+        """Wake a worker for the jobs in a queue of a partition of a cluster."""
+        assert isinstance(self._servers, ClusterServers)  # noqa: S101 - one server has no `nodes`
+        await self._servers.ring_bell(queue, partition)
 
     @property
     def client(self) -> Redis:

@@ -7,6 +7,7 @@ that hangs.
 import contextlib
 import time
 from collections.abc import Sequence
+from functools import partial
 from typing import Any
 
 from redis import ConnectionPool, Redis
@@ -18,9 +19,10 @@ from redis.retry import Retry
 from redis.sentinel import Sentinel, SentinelConnectionPool
 
 from bellhop.clock import Seconds
+from bellhop.store.blocking_cluster import ClusterRedis
 from bellhop.store.homes import ALONE, Partition
 from bellhop.store.redis_internals import parse_error
-from bellhop.store.redis_url import PLAIN, parse
+from bellhop.store.redis_url import PLAIN, RedisAddress, parse
 from bellhop.store.scripts import Argument, Command, by_digest, by_source
 from bellhop.store.sentinel import DEMOTED, PrimaryDoubt, names_another
 
@@ -31,9 +33,13 @@ def blocking(url: str, *, timeout_s: Seconds, repeats: int = 0, connections: int
     `timeout_s` limits connecting, and each answer. A command is repeated up to `repeats` times when the connection or
     the answer was lost: use more than 0 only if every command may run twice.
     """
+    connect = partial(_client_of, timeout_s=timeout_s, repeats=repeats, connections=connections)
     address = parse(url)
-    if address.nodes:
-        raise ValueError("Redis Cluster is not supported yet")
+    return ClusterRedis(address, connect) if address.nodes else connect(address)
+
+
+def _client_of(address: RedisAddress, *, timeout_s: Seconds, repeats: int, connections: int) -> Redis:
+    """Make a client of one server, or of the primary that Sentinels name."""
     options: dict[str, Any] = {
         **address.server,
         "max_connections": connections,
@@ -54,6 +60,8 @@ def blocking(url: str, *, timeout_s: Seconds, repeats: int = 0, connections: int
 
 def run_script(redis: Redis, command: Command, *behind: tuple[Argument, ...]) -> Any:
     """Run a script atomically, and commands after it; returns the script's answer. Raises as redis-py does."""
+    if isinstance(redis, ClusterRedis):
+        return together(redis, command, *behind)[0]
     try:
         answer = redis.execute_command(*by_digest(command))  # type: ignore[no-untyped-call]
     except NoScriptError:  # a new or restarted server: the script has not run
@@ -65,7 +73,12 @@ def run_script(redis: Redis, command: Command, *behind: tuple[Argument, ...]) ->
 
 def partitions_of(redis: Redis) -> Sequence[Partition]:
     """Return the partitions of Redis; `ALONE` for one server."""
-    return ALONE
+    return redis.partitions if isinstance(redis, ClusterRedis) else ALONE
+
+
+def servers_of(redis: Redis) -> Sequence[Redis]:
+    """Return a client for each server that has keys. Raises as redis-py does."""
+    return redis.servers if isinstance(redis, ClusterRedis) else [redis]
 
 
 def together(redis: Redis, *commands: Command | tuple[Argument, ...], in_order: bool = True) -> list[Any]:
@@ -74,16 +87,23 @@ def together(redis: Redis, *commands: Command | tuple[Argument, ...], in_order: 
     Raises the error of the first that failed, as redis-py does; the others have run all the same. A cluster may need
     several round trips for commands on several nodes; if they need not be `in_order`, it runs them side by side.
     """
-    pipeline = redis.pipeline(transaction=False)
-    for command in commands:
-        pipeline.execute_command(*(by_digest(command) if isinstance(command, Command) else command))  # type: ignore[no-untyped-call]
-    answers = pipeline.execute(raise_on_error=False)
-    for number, command in enumerate(commands):
-        if isinstance(answers[number], NoScriptError) and isinstance(command, Command):
-            answers[number] = redis.execute_command(*by_source(command))  # type: ignore[no-untyped-call]
+    answers = (
+        redis.run(commands, in_order=in_order) if isinstance(redis, ClusterRedis) else _in_one_packet(redis, commands)
+    )
     for answer in answers:
         if isinstance(answer, Exception):
             raise answer
+    return answers
+
+
+def _in_one_packet(redis: Redis, commands: Sequence[Command | tuple[Argument, ...]]) -> list[Any]:
+    pipeline = redis.pipeline(transaction=False)
+    for command in commands:
+        pipeline.execute_command(*(by_digest(command) if isinstance(command, Command) else command))  # type: ignore[no-untyped-call]
+    answers: list[Any] = pipeline.execute(raise_on_error=False)
+    for number, command in enumerate(commands):
+        if isinstance(answers[number], NoScriptError) and isinstance(command, Command):
+            answers[number] = redis.execute_command(*by_source(command))  # type: ignore[no-untyped-call]
     return answers
 
 

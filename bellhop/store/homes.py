@@ -67,6 +67,7 @@ _IN_EACH_PARTITION = frozenset(
         "buried",
         "inflight",
         "agenda",
+        "bell",
         "calls",
         "calls-people",
         "stream-clock",

@@ -217,6 +217,11 @@ def inflight_key(queue: str, worker: str) -> str:
     return f"bellhop:inflight:{queue}:{worker}"
 
 
+def bell_key(queue: str) -> str:
+    """A sorted set on each node of a cluster: the partitions where jobs wait in the queue, by since when (unix µs)."""
+    return f"bellhop:bell:{queue}"
+
+
 def lease_key(worker: str) -> str:
     """A string that exists while the worker lives."""
     return f"bellhop:worker:{worker}"

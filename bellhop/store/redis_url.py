@@ -42,6 +42,10 @@ class RedisAddress(NamedTuple):
     partitions: int = 1
     """The number of partitions; 1 if Redis is not a cluster."""
 
+    def of_node(self, host: str, port: int) -> "RedisAddress":
+        """Return the address of one node of the cluster."""
+        return self._replace(server={**self.server, "host": host, "port": port}, nodes=(), partitions=1)
+
 
 class _Parts(NamedTuple):
     """The parts of a URL with several hosts. urllib refuses them if one is an IPv6 address."""

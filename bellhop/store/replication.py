@@ -11,6 +11,7 @@ from redis.exceptions import NoScriptError, RedisError
 
 from bellhop.clock import Seconds
 from bellhop.store.blocking_client import has_moved
+from bellhop.store.blocking_cluster import ClusterRedis
 from bellhop.store.scripts import Argument, Command, by_digest, by_source
 from bellhop.store.sentinel import PrimaryDoubt
 
@@ -35,6 +36,8 @@ class ReplicatedScripts:
 
     def __call__(self, command: Command, *behind: tuple[Argument, ...]) -> Any:
         """Run a script, and commands after it."""
+        if isinstance(self._redis, ClusterRedis):
+            return self._run_on_cluster(self._redis, command, *behind)
         began = Seconds(time.monotonic())
         try:
             answer, reached = self._run(by_digest(command), *behind)
@@ -47,6 +50,16 @@ class ReplicatedScripts:
         if self._doubt.is_in_doubt(Seconds(time.monotonic())) and has_moved(self._redis):
             raise NotReplicatedError("another server is the primary now")
         return answer
+
+    def _run_on_cluster(self, redis: ClusterRedis, command: Command, *behind: tuple[Argument, ...]) -> Any:
+        """Do the same. The commands behind the script are on other nodes: nothing waits for their replicas."""
+        answers = redis.run([command, ("WAIT", self._replicas, WAIT_MS), *behind], in_order=True)
+        for answer in answers:
+            if isinstance(answer, RedisError):
+                raise answer
+        if answers[1] < self._replicas:
+            raise NotReplicatedError(f"{answers[1]} of {self._replicas} replicas have it")
+        return answers[0]
 
     def _run(self, *commands: tuple[Argument, ...]) -> tuple[Any, int]:
         """Run commands and then WAIT on the same connection; returns the first answer and that of WAIT."""

@@ -80,7 +80,9 @@ class SingleServer:
             return None
         return [self._connection.ask(part) for part in (scripts.by_digest(command), *behind)]
 
-    async def together(self, *commands: Command | tuple[Argument, ...], in_order: bool = True) -> list[Any]:
+    async def together(
+        self, *commands: Command | tuple[Argument, ...], in_order: bool = True, own: Partition | None = None
+    ) -> list[Any]:
         """Run commands and scripts one after the other, in a single round trip; returns their answers.
 
         Raises the error of the first that failed; the others have run all the same.
@@ -129,10 +131,6 @@ class SingleServer:
     def partitions(self) -> Sequence[Partition]:
         """The only partition."""
         return ALONE
-
-    def at(self, partition: Partition) -> Self:
-        """Return this server: it has one partition."""
-        return self
 
     def new_connection(self) -> AbstractConnection:
         """Make a connection, not connected yet, for messages of channels."""

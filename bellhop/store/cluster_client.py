@@ -1,0 +1,210 @@
+"""The asynchronous client of a Redis Cluster: each command goes to the node that has its partition.
+
+One connection a node, which all callers share, as with one server. A node that has not run a command says so: the
+command is sent again. A node that is away raises an error, and its callers repeat, as with one server.
+"""
+
+import asyncio
+import time
+from collections.abc import Sequence
+from typing import Any, cast
+
+from redis.asyncio.connection import AbstractConnection
+from redis.exceptions import ConnectionError as RedisConnectionError
+from redis.exceptions import RedisError
+
+from bellhop.clock import Seconds
+from bellhop.store.bells import ring
+from bellhop.store.cluster_map import NO_NODE, READ_AGAIN_S, SLOTS_COMMAND, ClusterMap, Node, away
+from bellhop.store.cluster_sending import NodeBatch, sendings
+from bellhop.store.homes import Partition, partitions
+from bellhop.store.keys import bell_key
+from bellhop.store.redis_url import RedisAddress
+from bellhop.store.routing import AnyCommand, Routed, merged, route, split, stages
+from bellhop.store.scripts import Argument, Command
+from bellhop.store.sentinel import DEMOTED, LATE_S
+from bellhop.store.single_server import SingleServer
+
+
+class ClusterServers:
+    """The nodes of a cluster; made without I/O. `bellhop.store.async_client.Store` says what its members do."""
+
+    @classmethod
+    def of(cls, address: RedisAddress, *, connections: int, timeout_s: Seconds) -> "ClusterServers":
+        """Prepare a connection to each node of a cluster."""
+        return cls(address, connections, timeout_s)
+
+    def __init__(self, address: RedisAddress, connections: int, timeout_s: Seconds) -> None:
+        self.partitions = partitions(address.partitions)
+        self._address, self._connections, self._timeout_s = address, connections, timeout_s
+        self._map = ClusterMap(address.nodes)
+        self._servers: dict[Node, SingleServer] = {}
+        self._reading, self._read_at_s = asyncio.Lock(), 0.0
+
+    def ask(self, command: Command, *behind: tuple[Argument, ...]) -> None:
+        """Return None: only `together` sends a command again that a node has not run."""
+
+    async def together(self, *commands: AnyCommand, in_order: bool = True, own: Partition | None = None) -> list[Any]:
+        """Run commands on the nodes that have their keys; `own`: the partition of keys that each partition has."""
+        parts = [split(command, self.partitions) for command in commands]
+        routed = route([part for command in parts for part in command], self.partitions, own)
+        answers = iter(await self._run_routed(routed, in_order=in_order))
+        whole = [
+            merged(command, [next(answers) for _ in of_command])
+            for command, of_command in zip(commands, parts, strict=True)
+        ]
+        for answer in whole:
+            if isinstance(answer, RedisError):
+                raise answer
+        return whole
+
+    @property
+    def is_connected(self) -> bool:
+        """Whether the connections to all nodes are open."""
+        nodes = self._map.nodes
+        return bool(nodes) and all(node in self._servers and self._servers[node].is_connected for node in nodes)
+
+    @property
+    def behind_s(self) -> float:
+        """How long the oldest command without an answer has waited, in seconds."""
+        return max((server.behind_s for server in self._servers.values()), default=0.0)
+
+    @property
+    def times_opened(self) -> int:
+        """How often a connection to a node was opened."""
+        return sum(server.times_opened for server in self._servers.values())
+
+    def new_connection(self) -> AbstractConnection:
+        """Make a connection to any node: each gives what is published on any other."""
+        return self._server(self._map.candidates()[0]).new_connection()
+
+    @property
+    def nodes(self) -> Sequence[Node]:
+        """The nodes that have partitions, as far as this client knows."""
+        return self._map.nodes
+
+    def bell_of(self, node: Node) -> Partition | None:
+        """Return the partition whose keys are the bells of a node; None if the node has no partition."""
+        return self._map.first_partition_of(node, self.partitions)
+
+    async def ring_bell(self, queue: str, partition: Partition) -> None:
+        """Wake a worker for the jobs in a queue of a partition. Raises as the store does."""
+        node = self._map.node_of(partition)
+        bell_of = self.bell_of(node) if node else None
+        if bell_of:
+            await self.together(ring(bell_of, queue, partition))
+
+    def bells(self, node: Node, timeout_s: Seconds) -> "Bells":
+        """Return what waits for the bells of a node. `timeout_s` must be longer than it waits."""
+        server = SingleServer.of(self._address.of_node(*node), connections=1, timeout_s=timeout_s)
+        return Bells(self, node, server)
+
+    async def load_scripts(self) -> None:
+        """Load every script into each node."""
+        await self.read_map()
+        await asyncio.gather(*(self._server(node).load_scripts() for node in self._map.nodes))
+
+    async def close(self) -> None:
+        """Close the connections."""
+        await asyncio.gather(*(server.close() for server in self._servers.values()))
+
+    async def _run_routed(self, routed: Sequence[Routed], *, in_order: bool) -> list[Any]:
+        if not routed:
+            return []
+        if any(self._map.node_of(part.partition) is None for part in routed):
+            await self.read_map()
+        if not in_order:
+            return await self._run_side_by_side(routed)
+        nodes = [self._map.node_of(part.partition) for part in routed]
+        answers: list[Any] = []
+        for stage in stages(nodes, [part.reads for part in routed]):
+            answers += await self._run_side_by_side(routed[stage.start : stage.stop])
+        return answers
+
+    async def _run_side_by_side(self, routed: Sequence[Routed]) -> list[Any]:
+        """Run commands until each has run, or its node is away. Those of one partition run in order."""
+        steps, answers = sendings(routed, self._map, self.partitions), None
+        try:
+            while True:
+                sending = next(steps) if answers is None else steps.send(answers)
+                await asyncio.gather(*(self._server(node).load_scripts() for node in sending.unknown_scripts))
+                await asyncio.sleep(sending.pause_s)
+                answers = await asyncio.gather(*map(self._exchange, sending.batches))
+        except StopIteration as end:
+            return cast("list[Any]", end.value)
+
+    async def _exchange(self, batch: NodeBatch) -> list[Any]:
+        """Send a batch; returns the answer to each command. If the node is away, the error is each answer."""
+        sent_at_s = time.monotonic()
+        try:
+            answers = await self._server(batch.node).exchange(batch.commands)
+        except RedisError as error:
+            answers = [error] * len(batch.commands)
+        if any(away(answer) for answer in answers):
+            await self.read_map(avoid=batch.node)
+            return [away(answer) or answer for answer in answers]
+        if time.monotonic() - sent_at_s > LATE_S and not batch.asking:
+            # The node hung. It may have lost its slots meanwhile, and not know it yet.
+            await self.read_map(avoid=batch.node)
+            if any(self._map.node_of(partition) != batch.node for partition in batch.partitions):
+                return [RedisConnectionError(DEMOTED)] * len(answers)
+        return answers
+
+    async def read_map(self, avoid: Node | None = None) -> None:
+        """Ask the nodes where the slots are, at most every `READ_AGAIN_S`. `avoid`: a node that may not know it."""
+        asked_at_s = time.monotonic()
+        async with self._reading:
+            if self._read_at_s > asked_at_s or asked_at_s - self._read_at_s < READ_AGAIN_S:
+                return
+            asking = [asyncio.create_task(self._slots_of(node)) for node in self._map.candidates(avoid)]
+            try:
+                for answer in asyncio.as_completed(asking, timeout=self._timeout_s):
+                    node, slots = await answer
+                    if slots:
+                        self._map.note(slots, node)
+                        break
+            except TimeoutError:
+                pass
+            finally:
+                for task in asking:
+                    task.cancel()
+                self._read_at_s = time.monotonic()
+
+    async def _slots_of(self, node: Node) -> tuple[Node, Any]:
+        try:
+            (slots,) = await self._server(node).exchange([SLOTS_COMMAND])
+        except RedisError:
+            slots = None
+        return node, slots if isinstance(slots, list) else None
+
+    def _server(self, node: Node) -> SingleServer:
+        if node not in self._servers:
+            address = self._address.of_node(*node)
+            self._servers[node] = SingleServer.of(address, connections=self._connections, timeout_s=self._timeout_s)
+        return self._servers[node]
+
+
+class Bells:
+    """Waits for the bells of one node, on a connection of its own (bellhop/store/bells.py)."""
+
+    def __init__(self, servers: ClusterServers, node: Node, server: SingleServer) -> None:
+        self._servers, self.node, self._server = servers, node, server
+
+    async def wait(self, queues: Sequence[str], wait_s: Seconds) -> tuple[str, Partition] | None:
+        """Wait until jobs are queued, up to `wait_s`; returns the queue and the partition. None: no bell rang.
+
+        Raises as the store does, also if the node has no partition any more.
+        """
+        bell_of = self._servers.bell_of(self.node)
+        if bell_of is None:
+            raise RedisConnectionError(NO_NODE)
+        keys = {bell_of.key(bell_key(queue)): queue for queue in queues}
+        (answer,) = await self._server.exchange([("BZPOPMIN", *keys, wait_s)])
+        if isinstance(answer, RedisError):
+            await self._servers.read_map(avoid=self.node)
+            raise RedisConnectionError(str(answer))
+        return (keys[answer[0].decode()], Partition(answer[1].decode())) if answer else None
+
+    async def close(self) -> None:
+        """Close the connection."""
+        await self._server.close()

@@ -1,0 +1,141 @@
+"""Sends commands to the nodes of a cluster until each has run: what to send where. No I/O.
+
+A client sends the batches of one sending side by side, and gives back the answers. A command that a node has not run
+goes into the next one, and so do the commands behind it in the same partition: they run in order, and may run twice.
+"""
+
+import time
+from collections.abc import Generator, Sequence
+from dataclasses import dataclass, field
+from typing import Any, NamedTuple
+
+from redis.exceptions import ConnectionError as RedisConnectionError
+
+from bellhop.clock import Seconds
+from bellhop.store.bells import ring, rung_by
+from bellhop.store.cluster_map import MOVING_S, NO_NODE, PATIENCE_S, ClusterMap, Node, SendAgain, target_of, why_again
+from bellhop.store.homes import Partition
+from bellhop.store.routing import AnyCommand, Routed
+from bellhop.store.scripts import Command, by_digest
+
+
+class NodeBatch(NamedTuple):
+    """Commands for one node, in order."""
+
+    node: Node
+    commands: list[AnyCommand]
+    places: list[int]
+    """Where the answers that count are among the answers to `commands`."""
+    numbers: list[int]
+    """Which of the routed commands these answer."""
+    partitions: set[Partition]
+    asking: bool
+    """Whether the node has the keys before it has the slot."""
+
+
+@dataclass(slots=True)
+class Sending:
+    """What a client does next: it loads scripts, waits, and sends the batches."""
+
+    batches: list[NodeBatch]
+    pause_s: Seconds = Seconds(0.0)
+    unknown_scripts: list[Node] = field(default_factory=list)
+    """Nodes into which all scripts must be loaded."""
+
+
+@dataclass(slots=True)
+class _Pending:
+    """What is left to send."""
+
+    numbers: list[int]
+    asking: dict[Partition, Node] = field(default_factory=dict)
+    """Where some commands go now, although the slot has not moved yet."""
+    pause_s: Seconds = Seconds(0.0)
+    unknown_scripts: list[Node] = field(default_factory=list)
+
+
+def sendings(
+    routed: Sequence[Routed], cluster: ClusterMap, among: Sequence[Partition]
+) -> Generator[Sending, list[list[Any]], list[Any]]:
+    """Yield sendings; each gets the answers to the commands of its batches. Returns one answer for each command.
+
+    An error is an answer too. If keys still move after `PATIENCE_S`, the answer is what the node said last.
+    """
+    answers: list[Any] = [RedisConnectionError(NO_NODE)] * len(routed)
+    pending, give_up_s = _Pending(list(range(len(routed)))), time.monotonic() + PATIENCE_S
+    while pending.numbers and time.monotonic() < give_up_s:
+        batches = _batches(pending, routed, cluster, among)
+        found = yield Sending(batches, pending.pause_s, pending.unknown_scripts)
+        pending = _Pending([])
+        for batch, of_batch in zip(batches, found, strict=True):
+            counted = [of_batch[place] for place in batch.places]
+            answers = _noted(batch, counted, answers)
+            _note_what_is_left(batch, counted, routed, cluster, pending)
+        pending.numbers.sort()
+    return answers
+
+
+def _noted(batch: NodeBatch, counted: Sequence[Any], answers: list[Any]) -> list[Any]:
+    for number, answer in zip(batch.numbers, counted, strict=True):
+        answers[number] = answer
+    return answers
+
+
+def _note_what_is_left(
+    batch: NodeBatch, answers: Sequence[Any], routed: Sequence[Routed], cluster: ClusterMap, pending: _Pending
+) -> None:
+    """Note the commands that the node has not run, and those behind them in the same partition."""
+    left: set[Partition] = set()
+    for number, answer in zip(batch.numbers, answers, strict=True):
+        partition = routed[number].partition
+        reason = None if partition in left else why_again(answer)
+        if reason:
+            left.add(partition)
+            _follow(reason, answer, batch, partition, cluster, pending)
+        if partition in left:
+            pending.numbers.append(number)
+
+
+def _follow(
+    reason: SendAgain, answer: Any, batch: NodeBatch, partition: Partition, cluster: ClusterMap, pending: _Pending
+) -> None:
+    """Note where the commands of a partition go next, and what must happen before."""
+    if reason is SendAgain.MOVED:
+        cluster.note_moved(partition, target_of(answer, batch.node))
+    elif reason is SendAgain.ASK:
+        pending.asking[partition] = target_of(answer, batch.node)
+    elif reason is SendAgain.LATER:
+        pending.pause_s = MOVING_S
+    else:
+        pending.unknown_scripts.append(batch.node)
+    if batch.asking and reason in (SendAgain.LATER, SendAgain.SCRIPT_UNKNOWN):
+        pending.asking[partition] = batch.node
+
+
+def _batches(
+    pending: _Pending, routed: Sequence[Routed], cluster: ClusterMap, among: Sequence[Partition]
+) -> list[NodeBatch]:
+    batches: dict[tuple[Node, bool], NodeBatch] = {}
+    for number in pending.numbers:
+        partition, command, _ = routed[number]
+        asking = partition in pending.asking
+        node = pending.asking[partition] if asking else cluster.node_of(partition)
+        if node is None:
+            continue
+        batch = batches.setdefault((node, asking), NodeBatch(node, [], [], [], set(), asking))
+        if asking:
+            batch.commands.append(("ASKING",))
+        batch.partitions.add(partition)
+        batch.numbers.append(number)
+        batch.places.append(len(batch.commands))
+        batch.commands.append(by_digest(command) if asking and isinstance(command, Command) else command)
+        batch.commands.extend(_bells_behind(command, partition, node, cluster, among))
+    return list(batches.values())
+
+
+def _bells_behind(
+    command: AnyCommand, partition: Partition, node: Node, cluster: ClusterMap, among: Sequence[Partition]
+) -> list[AnyCommand]:
+    """Return what wakes a worker for the jobs that a script queues. The answers do not matter."""
+    bell_of = cluster.first_partition_of(node, among)
+    return [ring(bell_of, queue, partition) for queue in rung_by(command)] if bell_of else []

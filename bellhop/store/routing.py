@@ -1,0 +1,156 @@
+"""Where a command runs on a Redis Cluster. Pure.
+
+All keys of a command have one home. It chooses the partition, and all keys get the tag of that partition. Only the
+clients of a cluster use this: on one server, no key has a tag (docs/decisions/0020-a-key-has-a-home.md).
+"""
+
+import re
+from collections.abc import Hashable, Iterable, Sequence
+from typing import Any, NamedTuple, TypeVar
+
+from bellhop.store.homes import Home, Partition, home_of, partition_of
+from bellhop.store.scripts import Argument, Command
+
+T = TypeVar("T", bound=Hashable)
+AnyCommand = Command | tuple[Argument, ...]
+
+_TAGGED = re.compile(r"(?:bellhop|rq):\{([^{}]+)\}:")
+_WITHOUT_KEYS = frozenset({"TIME", "PING", "PUBLISH", "SCRIPT", "ECHO", "CLUSTER", "INFO", "ACL", "CONFIG", "WAIT"})
+_ONLY_KEYS = frozenset({"MGET", "EXISTS", "DEL", "UNLINK"})
+_TWO_KEYS = frozenset({"COPY", "RENAME", "LMOVE", "BLMOVE"})
+_READS = frozenset(
+    {
+        *("GET", "MGET", "STRLEN", "EXISTS", "TYPE", "TTL", "PTTL", "TIME", "PING"),
+        *("HGET", "HMGET", "HGETALL", "HKEYS", "HVALS", "HLEN", "HEXISTS", "HSCAN"),
+        *("LRANGE", "LLEN", "LINDEX", "LPOS", "SMEMBERS", "SCARD", "SISMEMBER", "SSCAN"),
+        *("ZRANGE", "ZRANGEBYSCORE", "ZREVRANGE", "ZREVRANGEBYSCORE", "ZSCORE", "ZMSCORE", "ZCARD", "ZCOUNT", "ZSCAN"),
+    }
+)
+
+
+class Routed(NamedTuple):
+    """A command, and where it runs."""
+
+    partition: Partition
+    command: AnyCommand
+    """With the names that its keys have there."""
+    reads: bool
+    """Whether it changes nothing."""
+
+
+def route(commands: Sequence[AnyCommand], among: Sequence[Partition], own: Partition | None = None) -> list[Routed]:
+    """Return where each command runs. A command without keys runs where the command before it does, or the one behind.
+
+    `own`: the partition of keys that each partition has. Raises ValueError if the keys of a command have several homes,
+    or name none.
+    """
+    partitions = [_partition(keys_of(command), among, own) for command in commands]
+    found: Partition | None = next((partition for partition in partitions if partition), own or among[0])
+    routed = []
+    for partition, command in zip(partitions, commands, strict=True):
+        found = partition or found
+        assert found is not None  # noqa: S101 - the default is one
+        routed.append(Routed(found, _placed(command, found), not isinstance(command, Command) and command[0] in _READS))
+    return routed
+
+
+def stages(nodes: Sequence[T], reads: Sequence[bool]) -> list[range]:
+    """Cut commands into stages, which run one after the other. In each, all commands go to one node, or all read.
+
+    `nodes`: the node of each command. `reads`: whether the command changes nothing. Within a stage, nothing depends on
+    the order of commands on different nodes.
+    """
+    first, found = 0, []
+    for number in range(1, len(nodes)):
+        apart = any(node != nodes[number] for node in nodes[first:number])
+        if apart and not all(reads[first : number + 1]):
+            found.append(range(first, number))
+            first = number
+    return [*found, range(first, len(nodes))]
+
+
+def split(command: AnyCommand, among: Sequence[Partition]) -> list[AnyCommand]:
+    """Return one command for each key, if the command allows that and its keys are in several partitions."""
+    if isinstance(command, Command) or command[0] not in _ONLY_KEYS or len(command) < 3:
+        return [command]
+    places = {_partition([str(key)], among, None) for key in command[1:]}
+    return [command] if len(places) == 1 else [(command[0], key) for key in command[1:]]
+
+
+def merged(command: AnyCommand, answers: Sequence[Any]) -> Any:
+    """Return the answer of a command from the answers of what `split` made of it. The first error is the answer."""
+    if len(answers) == 1:
+        return answers[0]
+    errors = [answer for answer in answers if isinstance(answer, Exception)]
+    if errors:
+        return errors[0]
+    return [value for answer in answers for value in answer] if command[0] == "MGET" else sum(answers)
+
+
+def keys_of(command: AnyCommand) -> Sequence[str]:
+    """Return the keys of a command."""
+    if isinstance(command, Command):
+        return command.keys
+    return [_text(key) for key in command[_key_positions(command)]]
+
+
+def _key_positions(command: tuple[Argument, ...]) -> slice:
+    name = command[0]
+    if name in _WITHOUT_KEYS:
+        return slice(0, 0)
+    if name in _ONLY_KEYS:
+        return slice(1, None)
+    if name in ("EVAL", "EVALSHA"):
+        return slice(3, 3 + int(command[2]))
+    return slice(1, 3 if name in _TWO_KEYS else 2)
+
+
+def _partition(keys: Iterable[str], among: Sequence[Partition], own: Partition | None) -> Partition | None:
+    """Return where these keys are; None without keys."""
+    named, each_has, any_key = set(), False, False
+    for key in keys:
+        any_key = True
+        if tagged := _TAGGED.match(key):
+            named.add(Partition(tagged[1]))
+            continue
+        home = home_of(key)
+        if home.name:
+            named.add(partition_of(home, among))
+        elif home.kind == "partition":
+            each_has = True
+    if len(named) > 1:
+        raise ValueError(f"keys of several partitions: {sorted(keys)}")
+    if named:
+        return named.pop()
+    if each_has and own is None:
+        raise ValueError(f"keys that each partition has, and none is named: {sorted(keys)}")
+    return own if each_has else _by_name(keys, among) if any_key else None
+
+
+def _by_name(keys: Iterable[str], among: Sequence[Partition]) -> Partition:
+    """Return the partition of a key that usually stands beside others that name a home."""
+    (key,) = keys
+    if home_of(key).kind == "e-mail":
+        raise ValueError(f"the key does not name its e-mail: {key}")
+    return partition_of(Home("call", key), among)
+
+
+def _placed(command: AnyCommand, partition: Partition) -> AnyCommand:
+    if isinstance(command, Command):
+        return command._replace(keys=[_in(partition, key) for key in command.keys])
+    keys = _key_positions(command)
+    return (
+        *command[: keys.start],
+        *(_in(partition, key) for key in command[keys]),
+        *command[keys.stop or len(command) :],
+    )
+
+
+def _in(partition: Partition, key: Any) -> Any:
+    if isinstance(key, bytes):
+        return _in(partition, _text(key)).encode("utf-8", "surrogateescape")
+    return key if _TAGGED.match(key) else partition.key(key)
+
+
+def _text(key: Any) -> str:
+    return key.decode("utf-8", "surrogateescape") if isinstance(key, bytes) else str(key)
