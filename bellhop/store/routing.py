@@ -138,12 +138,8 @@ def _by_name(keys: Iterable[str], among: Sequence[Partition]) -> Partition:
 def _placed(command: AnyCommand, partition: Partition) -> AnyCommand:
     if isinstance(command, Command):
         return command._replace(keys=[_in(partition, key) for key in command.keys])
-    keys = _key_positions(command)
-    return (
-        *command[: keys.start],
-        *(_in(partition, key) for key in command[keys]),
-        *command[keys.stop or len(command) :],
-    )
+    first, last, _ = _key_positions(command).indices(len(command))
+    return (*command[:first], *(_in(partition, key) for key in command[first:last]), *command[last:])
 
 
 def _in(partition: Partition, key: Any) -> Any:

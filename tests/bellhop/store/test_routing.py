@@ -55,7 +55,7 @@ def test_a_job_id_need_not_be_text():
 def test_commands_without_keys_go_where_the_others_go():
     user = ("HGETALL", keys.devices_key("acme", "ann"))
     assert [routed.partition for routed in route([("TIME",), user, ("TIME",)], SIXTEEN)] == [ANN] * 3
-    assert route([("TIME",)], SIXTEEN)[0].partition == SIXTEEN[0]
+    assert route([("TIME",)], SIXTEEN)[0] == (SIXTEEN[0], ("TIME",), True)
     assert route([("TIME",)], SIXTEEN, SIXTEEN[5])[0].partition == SIXTEEN[5]
 
 

@@ -1,0 +1,104 @@
+"""The clients of a Redis Cluster, on a real one."""
+
+import asyncio
+
+import pytest
+from redis.exceptions import ConnectionError as RedisConnectionError
+
+from bellhop.clock import Seconds
+from bellhop.store import keys
+from bellhop.store.async_client import Store
+from bellhop.store.blocking_client import blocking, partitions_of, run_script, servers_of, together
+from bellhop.store.homes import names_of, slot_of
+from bellhop.store.limit_scripts import spend_budget
+from tests.redis_cluster import RedisCluster
+
+USERS = [f"user{number}" for number in range(40)]
+
+
+@pytest.fixture(scope="module")
+def cluster(tmp_path_factory):
+    with RedisCluster(tmp_path_factory.mktemp("cluster")) as running:
+        yield running
+
+
+@pytest.fixture
+async def store(cluster):
+    store = Store.from_url(cluster.url)
+    yield store
+    await store.close()
+
+
+@pytest.fixture
+def redis(cluster):
+    with blocking(cluster.url, timeout_s=Seconds(2.0)) as client:
+        yield client
+
+
+async def test_users_are_spread_over_the_nodes(store, cluster):
+    writes = [("HSET", keys.devices_key("acme", user), "key", user) for user in USERS]
+    assert await store.together(*writes) == [1] * len(USERS)
+    reads = [("HGET", keys.devices_key("acme", user), "key") for user in USERS]
+    assert [answer.decode() for answer in await store.together(*reads, in_order=False)] == USERS
+    assert await store.call("HGETALL", keys.devices_key("acme", "user7")) == {b"key": b"user7"}
+    assert {node.ask("DBSIZE") > 0 for node in cluster.here()} == {True}
+
+
+async def test_a_script_runs_where_its_keys_are(store):
+    await store.script(*spend_budget(keys.LOOKUP_BUDGET, 3))
+    left = [await store.script(*spend_budget(keys.LOOKUP_BUDGET, 3)) for _ in range(3)]
+    assert [bool(some) for some in left] == [True, True, False]
+
+
+def test_the_blocking_client_does_the_same(redis, cluster):
+    assert len(partitions_of(redis)) == 16
+    assert len(servers_of(redis)) == 3
+    redis.hset(keys.devices_key("acme", "ann"), "key", "value")
+    assert redis.hgetall(keys.devices_key("acme", "ann")) == {b"key": b"value"}
+    redis.zadd(keys.CONSOLE_LOGINS, {"a": 1.0})
+    assert [tuple(pair) for pair in redis.zrange(keys.CONSOLE_LOGINS, 0, -1, withscores=True)] == [(b"a", 1.0)]
+    owners = [keys.owner_key("acme", user) for user in USERS]
+    together(redis, *(("SET", owner, number) for number, owner in enumerate(owners)))
+    (found,) = together(redis, ("MGET", *owners))
+    assert [int(number) for number in found] == list(range(len(USERS)))
+    assert together(redis, ("DEL", *owners)) == [len(USERS)]
+    assert run_script(redis, spend_budget(keys.QUESTION_BUDGET, 3)) == 1
+    with pytest.raises(TypeError, match="together"):
+        redis.pipeline()
+
+
+def test_a_key_of_each_partition_is_named(redis):
+    queues = names_of(keys.rq_queue_key("rings"), partitions_of(redis))
+    together(redis, *(("RPUSH", queue, "job") for queue in queues))
+    assert together(redis, *(("LLEN", queue) for queue in queues)) == [1] * 16
+
+
+async def test_slots_that_move_are_followed(store, redis, cluster):
+    await store.together(*(("SET", keys.lookup_key("acme", user), user) for user in USERS))
+    assert redis.get(keys.lookup_key("acme", "user1")) == b"user1"
+    partition = store.partitions[0]
+    others = [node for node in cluster.here() if node is not cluster.node_of(slot_of(partition.tag))]
+    stop = asyncio.Event()
+
+    async def read_and_write():
+        rounds = 0
+        while not stop.is_set():
+            rounds += 1
+            for user in USERS:
+                assert await store.call("SET", keys.lookup_key("acme", user), user) == b"OK"
+            wanted = [user.encode() for user in USERS]
+            assert await store.together(*(("GET", keys.lookup_key("acme", user)) for user in USERS)) == wanted
+        return rounds
+
+    working = asyncio.create_task(read_and_write())
+    await asyncio.to_thread(cluster.move_slots, [slot_of(partition.tag)], others[0], keys_at_once=1)
+    stop.set()
+    assert await working > 0
+    assert together(redis, *(("GET", keys.lookup_key("acme", user)) for user in USERS)) == [u.encode() for u in USERS]
+
+
+async def test_a_node_that_is_away_raises(cluster):
+    store = Store.from_url("redis+cluster://127.0.0.1:1,127.0.0.1:2", timeout_s=Seconds(0.5))
+    with pytest.raises(RedisConnectionError):
+        await store.call("GET", keys.LAST_CHECK)
+    await store.close()
