@@ -17,8 +17,8 @@ from redis import Redis
 
 from bellhop.clock import Micros
 from bellhop.domain.folded_text import folded
-from bellhop.store.blocking_client import together
-from bellhop.store.homes import ALONE, Partition, names_of
+from bellhop.store.blocking_client import partitions_of, together
+from bellhop.store.homes import names_of
 from bellhop.store.keys import calls_key, calls_of_user_key, devices_key, people_of_calls_key
 from bellhop.store.scripts import Argument
 
@@ -86,26 +86,23 @@ def _line(cid: str, people: Mapping[str, str]) -> str:
     return "\t".join(parts)
 
 
-def listed_calls(
-    redis: Redis, tenant: str, user_id: str, before: Micros, limit: int, among: Sequence[Partition] = ALONE
-) -> Iterator[list[IndexedCall]]:
+def listed_calls(redis: Redis, tenant: str, user_id: str, before: Micros, limit: int) -> Iterator[list[IndexedCall]]:
     """Yield calls that began before `before`: the user's, or the tenant's if `user_id` is empty.
 
     The latest calls come first, in lists of up to `limit`. Raises redis.exceptions.RedisError.
     """
     key = calls_of_user_key(tenant, user_id) if user_id else calls_key(tenant)
-    return _latest_first([_calls_of(redis, name, before, limit) for name in names_of(key, among)], limit)
+    return _latest_first([_calls_of(redis, name, before, limit) for name in names_of(key, partitions_of(redis))], limit)
 
 
-def calls_with(
-    redis: Redis, tenant: str, text: str, before: Micros, limit: int, among: Sequence[Partition] = ALONE
-) -> Iterator[list[IndexedCall]]:
+def calls_with(redis: Redis, tenant: str, text: str, before: Micros, limit: int) -> Iterator[list[IndexedCall]]:
     """Yield calls that have each word of the text in their id, or in the ids and names of their people.
 
     The latest calls come first, in lists of up to `limit`. Users are also found by their whole id. Raises
     redis.exceptions.RedisError.
     """
     words = [word.encode("utf-8", "surrogatepass") for word in folded(text).split()]
+    among = partitions_of(redis)
     indexes, people = names_of(calls_key(tenant), among), names_of(people_of_calls_key(tenant), among)
     (of_user,) = names_of(calls_of_user_key(tenant, text), among)
     own, *answers = together(
@@ -113,6 +110,7 @@ def calls_with(
         ("ZRANGE", of_user, 0, -1),
         *(("ZREVRANGEBYSCORE", index, f"({before}" if before else "+inf", "-inf") for index in indexes),
         *(("LRANGE", lines, 0, -1) for lines in people),
+        in_order=False,
     )
     found = [
         _among_calls(redis, index, _with_words(calls, lines, words, own), limit)

@@ -1,6 +1,6 @@
 """The latest calls of the call index, with their trails: for commands."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from typing import NamedTuple
 
 from redis import Redis
@@ -9,8 +9,8 @@ from bellhop.call_index import FROM_LATEST, IndexedCall, calls_with, listed_call
 from bellhop.clock import Micros
 from bellhop.explain.explanation import LatestRounds, explain_for
 from bellhop.explain.summary import MAX_LINES
-from bellhop.store.blocking_client import together
-from bellhop.store.homes import ALONE, Partition, names_of
+from bellhop.store.blocking_client import partitions_of, together
+from bellhop.store.homes import names_of
 from bellhop.store.keys import calls_key, calls_of_user_key, told_key, trail_key
 from bellhop.store.stored_trail import StoredTrail, read_stored_trail
 from bellhop.trail import read_trail
@@ -59,15 +59,17 @@ def calls_with_id(redis: Redis, tenant: str, call_id: str) -> list[str]:
     Raises redis.exceptions.RedisError.
     """
     usual = [f"{type_}:{call_id}" for type_ in TYPES]
-    known = together(redis, *(("EXISTS", trail_key(tenant, cid), told_key(tenant, cid)) for cid in usual))
+    reads = (("EXISTS", trail_key(tenant, cid), told_key(tenant, cid)) for cid in usual)
+    known = together(redis, *reads, in_order=False)
     listed = (call.cid for calls in calls_with(redis, tenant, call_id, FROM_LATEST, READ_AT_ONCE) for call in calls)
     found = [cid for cid, exists in zip(usual, known, strict=True) if exists]
     return list(dict.fromkeys([*found, *(cid for cid in listed if cid.partition(":")[2] == call_id)]))
 
 
-def has_list(redis: Redis, tenant: str, among: Sequence[Partition] = ALONE) -> bool:
+def has_list(redis: Redis, tenant: str) -> bool:
     """Return whether calls of this app are listed. Raises redis.exceptions.RedisError."""
-    return any(together(redis, *(("EXISTS", key) for key in names_of(calls_key(tenant), among))))
+    lists = names_of(calls_key(tenant), partitions_of(redis))
+    return any(together(redis, *(("EXISTS", key) for key in lists), in_order=False))
 
 
 def _calls(redis: Redis, tenant: str, user: str) -> Iterator[list[IndexedCall]]:

@@ -19,9 +19,10 @@ from bellhop.queue.job_payloads import PAYLOADS
 from bellhop.queue.names import NOTICE_JOB, OLD_NAMES, QUEUES, RING_JOB
 from bellhop.queue.rq_job import JobError, inflated, read_job_data
 from bellhop.store import queue_scripts
-from bellhop.store.blocking_client import run_script, together
-from bellhop.store.homes import ALONE, Partition, names_of
+from bellhop.store.blocking_client import partitions_of, run_script, together
+from bellhop.store.homes import Partition, names_of
 from bellhop.store.keys import round_key, rq_job_key, rq_registry_key, rq_results_key
+from bellhop.store.scripts import placed
 
 LATEST_US = 2**52
 """In the year 2112. A later deadline in a payload is shown as this one, because Python's dates end in the year 9999."""
@@ -32,15 +33,33 @@ ALL_QUEUES = (*QUEUES, *OLD_NAMES)
 
 
 def failed_job_ids(redis: Redis) -> Iterable[str]:
-    """Return the ids of all failed jobs, queue by queue; in each queue, the job that expires first comes first."""
+    """Return the ids of all failed jobs, queue by queue.
+
+    In each queue, and on a cluster in each partition of it, the job that expires first comes first.
+    """
     for queue in ALL_QUEUES:
-        yield from (job_id for job_id in _ids(redis, queue) if queue in QUEUES or _is_ours(redis, job_id))
+        for job in _stored_jobs(redis, [queue]):
+            if queue in QUEUES or _read_job(redis, job, Micros(0)).name in PAYLOADS:
+                yield job.id
 
 
-def count(redis: Redis, among: Sequence[Partition] = ALONE) -> int:
+def count(redis: Redis) -> int:
     """Count the failed jobs in our queues, in one round trip. Raises redis.exceptions.RedisError."""
-    registries = [name for queue in QUEUES for name in names_of(rq_registry_key("failed", queue), among)]
-    return sum(together(redis, *(("ZCARD", registry) for registry in registries)))
+    registries = [name for queue in QUEUES for name in names_of(rq_registry_key("failed", queue), partitions_of(redis))]
+    return sum(together(redis, *(("ZCARD", registry) for registry in registries), in_order=False))
+
+
+class _StoredJob(NamedTuple):
+    """Where a failed job is."""
+
+    queue: str
+    id: str
+    partition: Partition
+
+    @property
+    def key(self) -> str:
+        """The job's own key."""
+        return self.partition.key(rq_job_key(self.id))
 
 
 class FailedJob(NamedTuple):
@@ -60,27 +79,22 @@ class FailedJob(NamedTuple):
 
 def latest_failed_jobs(redis: Redis, limit: int) -> list[FailedJob]:
     """Read up to `limit` failed jobs, the latest failure first."""
-    jobs = [(queue, job_id) for queue in ALL_QUEUES for job_id in _ids(redis, queue, limit)]
-    ended_at = _answers(redis, [("HGET", rq_job_key(job_id), "ended_at") for _, job_id in jobs])
+    jobs = _stored_jobs(redis, ALL_QUEUES, limit)
+    ended_at = _answers(redis, [("HGET", job.key, "ended_at") for job in jobs])
     latest_first = sorted(zip(map(_rq_time, ended_at), jobs, strict=True), reverse=True)
-    read = (_read_job(redis, queue, job_id, failed_at) for failed_at, (queue, job_id) in latest_first)
+    read = (_read_job(redis, job, failed_at) for failed_at, job in latest_first)
     return list(islice((job for job in read if job.queue in QUEUES or job.name in PAYLOADS), limit))
 
 
-def _is_ours(redis: Redis, job_id: str) -> bool:
-    return _read_job(redis, "", job_id, Micros(0)).name in PAYLOADS
-
-
-def _read_job(redis: Redis, queue: str, job_id: str, failed_at: Micros) -> FailedJob:
-    data, results = _answers(
-        redis, [("HGET", rq_job_key(job_id), "data"), ("XREVRANGE", rq_results_key(job_id), "+", "-", "COUNT", 1)]
-    )
+def _read_job(redis: Redis, job: _StoredJob, failed_at: Micros) -> FailedJob:
+    results_key = job.partition.key(rq_results_key(job.id))
+    data, results = _answers(redis, [("HGET", job.key, "data"), ("XREVRANGE", results_key, "+", "-", "COUNT", 1)])
     try:
         name, payload = read_job_data(data or b"")
     except JobError:
         name, payload = "", {}
     tenant, cid = (str(payload.get(field, "")) for field in ("tenant", "cid"))
-    return FailedJob(job_id, queue, name, tenant, cid, failed_at, _reason(results))
+    return FailedJob(job.id, job.queue, name, tenant, cid, failed_at, _reason(results))
 
 
 def _reason(results: Any) -> str:
@@ -96,14 +110,7 @@ def _reason(results: Any) -> str:
 
 def run_again(redis: Redis, job_id: str) -> str | None:
     """Queue a failed job again. Returns None, or a sentence that says why it was not queued."""
-    data, status, *scores = _answers(
-        redis,
-        [
-            ("HGET", rq_job_key(job_id), "data"),
-            ("HGET", rq_job_key(job_id), "status"),
-            *(("ZSCORE", rq_registry_key("failed", queue), job_id) for queue in ALL_QUEUES),
-        ],
-    )
+    partition, (data, status, *scores) = _find(redis, job_id)
     if data is None:
         return "there is no such job; a failed one is kept for a day"
     queue = next((queue for queue, score in zip(ALL_QUEUES, scores, strict=True) if score is not None), None)
@@ -115,8 +122,23 @@ def run_again(redis: Redis, job_id: str) -> str | None:
         return f"{error}; it is not run again"
     if refusal := _refusal(redis, name, payload):
         return refusal
-    requeued = run_script(redis, queue_scripts.requeue_failed(queue, job_id, utcformat(now())))
+    requeued = run_script(redis, placed(queue_scripts.requeue_failed(queue, job_id, utcformat(now())), partition))
     return None if requeued else "it was queued again at the same time"
+
+
+def _find(redis: Redis, job_id: str) -> tuple[Partition, list[Any]]:
+    """Return the partition that has the job, and its data, its status and its scores in the registries of failed jobs.
+
+    If no partition has it, the data are None.
+    """
+    among = partitions_of(redis)
+    reads: list[tuple[str | int, ...]] = []
+    for partition in among:
+        reads += [("HGET", partition.key(rq_job_key(job_id)), field) for field in ("data", "status")]
+        reads += [("ZSCORE", partition.key(rq_registry_key("failed", queue)), job_id) for queue in ALL_QUEUES]
+    answers = iter(_answers(redis, reads))
+    found = [(partition, list(islice(answers, 2 + len(ALL_QUEUES)))) for partition in among]
+    return next(((partition, job) for partition, job in found if job[0] is not None), found[0])
 
 
 def _refusal(redis: Redis, name: str, payload: dict[str, Any]) -> str | None:
@@ -129,23 +151,35 @@ def _refusal(redis: Redis, name: str, payload: dict[str, Any]) -> str | None:
     return None
 
 
-def _ids(redis: Redis, queue: str, limit: int | None = None) -> list[str]:
-    """Return the ids of a queue's failed jobs, in the order in which they expire; with `limit`, only the last ones."""
+def _stored_jobs(redis: Redis, queues: Sequence[str], limit: int | None = None) -> list[_StoredJob]:
+    """Find the failed jobs of these queues, in the order in which they expire.
+
+    With `limit`, only the last ones of each queue and partition.
+    """
     first = 0 if limit is None else -limit
-    ids: Any = redis.zrange(rq_registry_key("failed", queue), first, -1)
-    return [job_id.decode("utf-8", "replace") for job_id in ids]
+    places = [(queue, partition) for queue in queues for partition in partitions_of(redis)]
+    reads = (("ZRANGE", partition.key(rq_registry_key("failed", queue)), first, -1) for queue, partition in places)
+    lists = zip(places, together(redis, *reads, in_order=False), strict=True)
+    return [
+        _StoredJob(queue, job_id.decode("utf-8", "replace"), partition)
+        for (queue, partition), ids in lists
+        for job_id in ids
+    ]
 
 
-def _answers(redis: Redis, commands: list[tuple[str | int, ...]]) -> list[Any]:
-    """Run commands in one round trip, and return their answers. An answer is None if Redis refused the command."""
-    pipeline = redis.pipeline(transaction=False)
-    for command in commands:
-        pipeline.execute_command(*command)  # type: ignore[no-untyped-call]
-    answers = pipeline.execute(raise_on_error=False)
-    for answer in answers:
-        if isinstance(answer, Exception) and not isinstance(answer, ResponseError):
-            raise answer
-    return [None if isinstance(answer, Exception) else answer for answer in answers]
+def _answers(redis: Redis, reads: Sequence[tuple[str | int, ...]]) -> list[Any]:
+    """Read in one round trip, or in several if Redis refuses a read. The answer to a refused one is None."""
+    try:
+        return together(redis, *reads, in_order=False)
+    except ResponseError:
+        return [_answer(redis, read) for read in reads]
+
+
+def _answer(redis: Redis, read: tuple[str | int, ...]) -> Any:
+    try:
+        return redis.execute_command(*read)  # type: ignore[no-untyped-call]
+    except ResponseError:
+        return None
 
 
 def _rq_time(text: bytes | None) -> Micros:

@@ -1,18 +1,33 @@
 """What other applications do with our queues: their workers take our jobs, or their jobs are in our queues."""
 
 from collections import Counter
-from collections.abc import Iterator, Mapping, Sequence
-from typing import Any, NamedTuple
+from collections.abc import Mapping, Sequence
+from typing import NamedTuple
 
 from redis import Redis
 
 from bellhop.queue.failed_jobs import latest_failed_jobs
 from bellhop.queue.job_payloads import PAYLOADS
 from bellhop.queue.names import QUEUES
+from bellhop.store.blocking_client import partitions_of, together
+from bellhop.store.homes import Partition, names_of
 from bellhop.store.keys import FOREIGN_WORKERS, WORKERS, rq_worker_key, rq_workers_key
+from bellhop.store.scripts import Argument
 
 MAX_FAILED = 200
 """How many failed jobs are read."""
+
+
+class _Registered(NamedTuple):
+    """A worker that is registered for a queue, in one partition."""
+
+    queue: str
+    partition: Partition
+    key: bytes
+
+    @property
+    def name(self) -> bytes:
+        return self.key.removeprefix(self.partition.key(rq_worker_key("")).encode())
 
 
 class ForeignWork(NamedTuple):
@@ -28,23 +43,37 @@ class ForeignWork(NamedTuple):
 
 def read_foreign_work(redis: Redis) -> ForeignWork:
     """Read what Redis shows of their work. Raises redis.exceptions.RedisError."""
-    taken: Any = redis.hgetall(FOREIGN_WORKERS)
     failed = [job for job in latest_failed_jobs(redis, MAX_FAILED) if job.queue in QUEUES]
     return ForeignWork(
-        workers=list(_workers(redis)),
-        taken={_queue_and_worker(key): int(jobs) for key, jobs in sorted(taken.items())},
+        workers=_workers(redis),
+        taken=_taken(redis),
         jobs=Counter(job.queue for job in failed if job.name not in PAYLOADS),
     )
 
 
-def _workers(redis: Redis) -> Iterator[tuple[str, str]]:
-    prefix = rq_worker_key("").encode()
-    for queue in QUEUES:
-        registered: Any = redis.smembers(rq_workers_key(queue))
-        for key in sorted(registered):
-            name = key.removeprefix(prefix)
-            if redis.exists(key) and not redis.sismember(WORKERS, name):
-                yield queue, name.decode(errors="replace")
+def _taken(redis: Redis) -> dict[tuple[str, str], int]:
+    taken: Counter[tuple[str, str]] = Counter()
+    keys = names_of(FOREIGN_WORKERS, partitions_of(redis))
+    for counts in together(redis, *(("HGETALL", key) for key in keys), in_order=False):
+        taken.update({_queue_and_worker(name): int(jobs) for name, jobs in counts.items()})
+    return dict(sorted(taken.items()))
+
+
+def _workers(redis: Redis) -> list[tuple[str, str]]:
+    """Return each queue with a live worker that serves it and is not ours. A worker may serve it in each partition."""
+    places = [(queue, partition) for queue in QUEUES for partition in partitions_of(redis)]
+    registered = together(
+        redis, *(("SMEMBERS", partition.key(rq_workers_key(queue))) for queue, partition in places), in_order=False
+    )
+    found = [_Registered(*place, key) for place, keys in zip(places, registered, strict=True) for key in keys]
+    reads: list[tuple[Argument, ...]] = []
+    for worker in found:
+        reads += [("EXISTS", worker.key), ("SISMEMBER", worker.partition.key(WORKERS), worker.name)]
+    answers = together(redis, *reads, in_order=False)
+    states = zip(found, answers[::2], answers[1::2], strict=True)
+    return sorted(
+        {(worker.queue, worker.name.decode(errors="replace")) for worker, lives, ours in states if lives and not ours}
+    )
 
 
 def _queue_and_worker(key: bytes) -> tuple[str, str]:

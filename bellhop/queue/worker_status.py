@@ -15,8 +15,8 @@ from redis import Redis
 
 from bellhop.clock import Seconds
 from bellhop.queue.names import QUEUES
-from bellhop.store.blocking_client import together
-from bellhop.store.homes import ALONE, Partition, names_of
+from bellhop.store.blocking_client import partitions_of, together
+from bellhop.store.homes import Partition, names_of
 from bellhop.store.keys import (
     Registry,
     lease_key,
@@ -28,6 +28,7 @@ from bellhop.store.keys import (
     tenant_queue_key,
     turns_key,
 )
+from bellhop.store.scripts import Argument
 
 REGISTRIES: dict[str, Registry] = {"started": "wip", "scheduled": "scheduled", "failed": "failed"}
 """A job's state, and RQ's name for the registry of those jobs (rq.registry)."""
@@ -184,8 +185,9 @@ def apps_of_workers(redis: Redis) -> frozenset[tuple[str, str]]:
     return frozenset(read_installation_state(redis).channels_by_app())
 
 
-def read_installation_state(redis: Redis, among: Sequence[Partition] = ALONE) -> InstallationState:
+def read_installation_state(redis: Redis) -> InstallationState:
     """Read the state in two round trips, or three if tenants wait. Raises redis.exceptions.RedisError."""
+    among = partitions_of(redis)
     jobs, registered, lists = _queues(redis, among)
     waiting = _waiting(redis, lists)
     for (queue, _), count in waiting.items():
@@ -206,17 +208,17 @@ def _queues(
     """Read the number of jobs by queue and state, the registered workers by queue, and which tenants have lists, in all
     partitions."""
     places = [(queue, state) for queue in QUEUES for state in ("queued", *REGISTRIES)]
-    pipeline: Any = redis.pipeline(transaction=False)
+    reads: list[tuple[Argument, ...]] = []
     for partition in among:
         for queue, state in places:
             if state == "queued":
-                pipeline.llen(partition.key(rq_queue_key(queue)))
+                reads.append(("LLEN", partition.key(rq_queue_key(queue))))
             else:
-                pipeline.zcard(partition.key(rq_registry_key(REGISTRIES[state], queue)))
+                reads.append(("ZCARD", partition.key(rq_registry_key(REGISTRIES[state], queue))))
         for queue in QUEUES:
-            pipeline.smembers(partition.key(rq_workers_key(queue)))
-            pipeline.zrange(partition.key(turns_key(queue)), 0, -1)
-    answers = iter(pipeline.execute())
+            reads.append(("SMEMBERS", partition.key(rq_workers_key(queue))))
+            reads.append(("ZRANGE", partition.key(turns_key(queue)), 0, -1))
+    answers = iter(together(redis, *reads, in_order=False))
     jobs: dict[tuple[str, ...], int] = dict.fromkeys(places, 0)
     workers: dict[str, set[str]] = {queue: set() for queue in QUEUES}
     lists = []
@@ -232,7 +234,8 @@ def _queues(
 
 def _waiting(redis: Redis, lists: Sequence[_TenantList]) -> Counter[tuple[str, ...]]:
     """Read how many jobs of each tenant wait for its turn, by queue and tenant."""
-    lengths = together(redis, *(("LLEN", where.key(tenant_queue_key(queue, tenant))) for where, queue, tenant in lists))
+    reads = (("LLEN", where.key(tenant_queue_key(queue, tenant))) for where, queue, tenant in lists)
+    lengths = together(redis, *reads, in_order=False)
     waiting: Counter[tuple[str, ...]] = Counter()
     for (_, queue, tenant), length in zip(lists, lengths, strict=True):
         waiting[queue, tenant] += length
@@ -244,12 +247,11 @@ def _live_workers(redis: Redis, names: Sequence[str], among: Sequence[Partition]
 
     A worker has a lease in each partition. It lives while it has any.
     """
-    pipeline: Any = redis.pipeline(transaction=False)
+    reads: list[tuple[Argument, ...]] = []
     for name in names:
-        for lease in names_of(lease_key(name), among):
-            pipeline.exists(lease)
-        pipeline.get(*names_of(status_key(name), among))
-    answers = iter(pipeline.execute())
+        reads += [("EXISTS", lease) for lease in names_of(lease_key(name), among)]
+        reads += [("GET", status) for status in names_of(status_key(name), among)]
+    answers = iter(together(redis, *reads, in_order=False))
     statuses = {}
     for name in names:
         *leases, status = islice(answers, len(among) + 1)

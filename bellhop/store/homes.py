@@ -5,6 +5,7 @@ script may use all of them. A single Redis is one partition. Only the store and 
 (docs/decisions/0020-a-key-has-a-home.md).
 """
 
+import re
 from binascii import crc32, crc_hqx
 from collections.abc import Iterable, Sequence
 from typing import Literal, NamedTuple
@@ -119,6 +120,14 @@ class Partition(NamedTuple):
         return f"{space}:{{{self.tag}}}:{rest}"
 
 
+_TAG = re.compile(r"^(bellhop|rq):\{[^}]*\}:")
+
+
+def without_tag(key: str) -> str:
+    """Return the name that a key has on a single Redis, for its name in a partition."""
+    return _TAG.sub(r"\1:", key)
+
+
 ALONE: Sequence[Partition] = (Partition(),)
 """The only partition of a single Redis. Its keys have no tag."""
 
@@ -128,6 +137,11 @@ def names_of(key: str, among: Sequence[Partition]) -> list[str]:
     home = home_of(key)
     places = among if home.kind == "partition" else (partition_of(home, among),)
     return [partition.key(key) for partition in places]
+
+
+def beside(other: str, key: str, among: Sequence[Partition]) -> str:
+    """Return the name of a key that each partition has, in the partition where the home of `other` is."""
+    return partition_of(home_of(other), among).key(key)
 
 
 def partitions(count: int) -> Sequence[Partition]:

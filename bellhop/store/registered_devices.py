@@ -1,6 +1,6 @@
-"""All users with devices, and users whose ids differ in capitals only: for commands. It walks over all keys by SCAN.
+"""All users with devices, and users whose ids differ in capitals only: for commands. It walks over all keys.
 
-A walk over millions of keys takes seconds, but it never holds up other commands.
+A walk over millions of keys takes seconds (bellhop/store/scanning.py).
 """
 
 import time
@@ -15,8 +15,8 @@ from bellhop.domain.phone import DEMOTIONS_FOR_A_WARNING, read_record
 from bellhop.store.blocking_client import together
 from bellhop.store.keys import calls_of_user_key, devices_key, phones_key
 from bellhop.store.registry import decode
+from bellhop.store.scanning import SCANNED_AT_ONCE, literal, scan
 
-SCANNED_AT_ONCE = 1_000
 NAMED_USERS = 3
 
 
@@ -26,8 +26,9 @@ def devices_by_user(redis: Redis, tenant: str, time_s: Seconds) -> dict[str, lis
     Raises redis.exceptions.RedisError.
     """
     give_up_s, found = time.monotonic() + time_s, {}
-    for user_ids in _in_groups(_ids(redis, devices_key(tenant, ""), "*")):
-        answers = together(redis, *(("HVALS", devices_key(tenant, user_id)) for user_id in user_ids))
+    for user_ids in _in_groups(_ids(redis, devices_key(tenant, ""))):
+        reads = (("HVALS", devices_key(tenant, user_id)) for user_id in user_ids)
+        answers = together(redis, *reads, in_order=False)
         found.update({user_id: decode(values) for user_id, values in zip(user_ids, answers, strict=True)})
         if time.monotonic() >= give_up_s:
             break
@@ -40,8 +41,9 @@ def demoted_phones(redis: Redis, tenant: str, time_s: Seconds) -> int:
     Raises redis.exceptions.RedisError.
     """
     give_up_s, count = time.monotonic() + time_s, 0
-    for user_ids in _in_groups(_ids(redis, phones_key(tenant, ""), "*")):
-        answers = together(redis, *(("HVALS", phones_key(tenant, user_id)) for user_id in dict.fromkeys(user_ids)))
+    for user_ids in _in_groups(_ids(redis, phones_key(tenant, ""))):
+        reads = (("HVALS", phones_key(tenant, user_id)) for user_id in dict.fromkeys(user_ids))
+        answers = together(redis, *reads, in_order=False)
         records = [read_record(stored) for values in answers for stored in values]
         count += len([record for record in records if record.demoted >= DEMOTIONS_FOR_A_WARNING])
         if time.monotonic() >= give_up_s:
@@ -54,7 +56,7 @@ def called_users(redis: Redis, tenant: str) -> frozenset[str]:
 
     Raises redis.exceptions.RedisError.
     """
-    return frozenset(_ids(redis, calls_of_user_key(tenant, ""), "*"))
+    return frozenset(_ids(redis, calls_of_user_key(tenant, "")))
 
 
 def in_other_capitals(redis: Redis, tenant: str, user_id: str) -> dict[str, int]:
@@ -85,10 +87,10 @@ def only_for_notices(users: Mapping[str, int]) -> str:
     return f"{len(users)} users ({named}) have devices for notices and none for calls: {why}"
 
 
-def _ids(redis: Redis, prefix: str, pattern: str) -> Iterator[str]:
+def _ids(redis: Redis, prefix: str, pattern: str = "") -> Iterator[str]:
     """Yield the ends of the keys that begin with `prefix`. A key may come twice."""
-    for key in redis.scan_iter(match=prefix + pattern, count=SCANNED_AT_ONCE):
-        yield key.decode(errors="replace").removeprefix(prefix)
+    for key in scan(redis, prefix, pattern):
+        yield key.removeprefix(prefix)
 
 
 def _in_groups(user_ids: Iterator[str]) -> Iterator[list[str]]:
@@ -101,4 +103,4 @@ def _in_both_cases(character: str) -> str:
     lower, upper = character.lower(), character.upper()
     if lower != upper and character.isascii():
         return f"[{lower}{upper}]"
-    return f"\\{character}" if character in "*?[]^\\-" else character
+    return literal(character)

@@ -17,9 +17,10 @@ from bellhop.call_index import (
 )
 from bellhop.clock import Micros
 from bellhop.store.blocking_client import run_script
-from bellhop.store.homes import home_of, names_of, partition_of, partitions
+from bellhop.store.homes import home_of, names_of, partition_of
 from bellhop.store.keys import calls_key, calls_of_user_key, people_of_calls_key
 from tests.factories import a_ring_event, an_event_user, event_fields
+from tests.in_partitions import in_partitions
 from webhook.intake.apply import apply
 from webhook.intake.effects import EffectRules, effects
 from webhook.intake.events import Accepted, EventUser, Missed, Notification
@@ -141,23 +142,23 @@ def test_a_call_leaves_the_list_with_its_trail(redis_client, take):
         assert 0 < redis_client.ttl(key) <= DAY_S
 
 
-def test_the_lists_of_all_partitions_are_read_as_one(redis_client):
+def test_the_lists_of_all_partitions_are_read_as_one(redis_client, monkeypatch):
     """A single Redis can hold keys of several partitions."""
-    among = partitions(3)
+    among = in_partitions(monkeypatch, 3)
     for number in range(9):
         cid, partition = f"default:{number}", among[number % 3]
         line = NewEntry(cid, {"ben": f"Ben {number % 2}"}, NOW + number, begins=True).for_tenant()["line"]
         redis_client.zadd(partition.key(calls_key("default")), {cid: NOW + number})
         redis_client.lpush(partition.key(people_of_calls_key("default")), line)
-    batches = list(listed_calls(redis_client, "default", "", FROM_LATEST, 4, among))
+    batches = list(listed_calls(redis_client, "default", "", FROM_LATEST, 4))
     assert [[call.cid[-1] for call in batch] for batch in batches] == [[*"8765"], [*"4321"], [*"0"]]
-    found = calls_with(redis_client, "default", "ben 1", NOW + 7, 4, among)
+    found = calls_with(redis_client, "default", "ben 1", NOW + 7, 4)
     assert [[call.cid[-1] for call in batch] for batch in found] == [[*"531"]]
     ben = home_of(calls_of_user_key("default", "ben"))
     (of_ben,) = names_of(calls_of_user_key("default", "ben"), among)
     assert of_ben == partition_of(ben, among).key(calls_of_user_key("default", "ben"))
     redis_client.zadd(of_ben, {"default:5": NOW})
-    assert [[call.cid for call in batch] for batch in listed_calls(redis_client, "default", "ben", 0, 4, among)] == [
+    assert [[call.cid for call in batch] for batch in listed_calls(redis_client, "default", "ben", 0, 4)] == [
         ["default:5"]
     ]
 

@@ -19,7 +19,6 @@ from bellhop.sandbox.stream_webhooks import SampleCall
 from bellhop.store import registry
 from bellhop.store.async_client import Store
 from bellhop.store.blocking_client import run_script
-from bellhop.store.homes import partitions
 from bellhop.store.keys import (
     AGENDA,
     RQ_QUEUES,
@@ -32,6 +31,7 @@ from bellhop.store.keys import (
 )
 from bellhop.store.steps import run_steps
 from tests.factories import a_device
+from tests.in_partitions import in_partitions
 from tests.trails import trail_of
 from webhook.intake.apply import apply
 from webhook.intake.effects import EffectRules, effects
@@ -493,8 +493,8 @@ def _micros(event) -> int:
     return parse(json.dumps(event).encode()).at or 0
 
 
-async def test_the_agendas_of_all_partitions_are_looked_at(store, redis_client):
-    among = partitions(3)
+async def test_the_agendas_of_all_partitions_are_looked_at(store, redis_client, monkeypatch):
+    among = in_partitions(monkeypatch, 3)
     for number, partition in enumerate(among):
         redis_client.zadd(partition.key(AGENDA), {f"default:default:{number}": 1})
     await queue_due_calls(store, among=among)
@@ -503,5 +503,5 @@ async def test_the_agendas_of_all_partitions_are_looked_at(store, redis_client):
         assert redis_client.hget(partition.key(rq_job_key(job_id.decode())), "status") == b"queued"
         assert redis_client.smembers(partition.key(RQ_QUEUES)) == {partition.key(rq_queue_key(NOTICES)).encode()}
     assert not redis_client.exists(RQ_QUEUES, AGENDA)
-    state = read_installation_state(redis_client, among)
+    state = read_installation_state(redis_client)
     assert state.jobs[NOTICES, "queued"] == 3

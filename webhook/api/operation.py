@@ -203,10 +203,7 @@ def limit_per_minute(api_request: ApiRequest, key: Callable[[str, str, int], str
     """
     minute, second = divmod(int(time.time()), MINUTE_S)
     count = key(api_request.tenant, api_request.user_id, minute)
-    pipeline = api_request.context.redis.pipeline()
-    pipeline.incr(count)
-    pipeline.expire(count, 2 * MINUTE_S)
-    made, _ = pipeline.execute()
+    _, made = together(api_request.context.redis, ("SET", count, 0, "NX", "EX", 2 * MINUTE_S), ("INCR", count))
     if made > most:
         raise ApiError(ApiErrorKind.RATE_LIMITED, headers={"Retry-After": str(MINUTE_S - second)})
 

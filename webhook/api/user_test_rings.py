@@ -19,6 +19,7 @@ from bellhop.explain.explanation import RoundExplanation, explain
 from bellhop.field_docs import DocumentedModel
 from bellhop.queue.job_payloads import job, queued_round
 from bellhop.queue.names import RING_JOB
+from bellhop.store.blocking_client import together
 from bellhop.store.call_scripts import EventToTake, keep_test, take_event
 from bellhop.store.keys import test_rings_key
 from bellhop.store.stored_trail import read_stored_trail
@@ -155,10 +156,7 @@ def _begin(request: ApiRequest, round_: Round, arrival: StreamTime) -> None:
     context, digest = request.context, webhook_digest(round_.tenant, round_.cid)
     redis_now = Micros(arrival.now + arrival.redis_ahead_us)
     queued = queued_round(round_, origin(digest, redis_now))
-    with context.redis.pipeline() as pipeline:
-        for command in keep_test(queued):
-            pipeline.execute_command(*command)  # type: ignore[no-untyped-call]
-        pipeline.execute()
+    together(context.redis, *keep_test(queued))
     entry = NewEntry(round_.cid, {request.user_id: ""}, redis_now, begins=True) if context.settings.console else None
     event = EventToTake(
         round_.tenant,

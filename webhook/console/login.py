@@ -12,6 +12,7 @@ from redis import Redis
 
 from bellhop.settings import Settings
 from bellhop.settings.console import CONSOLE_PASSWORD, ConsoleRight
+from bellhop.store.blocking_client import together
 from bellhop.store.keys import console_attempts_key
 from bellhop.telemetry import metrics
 from webhook.client_address import Networks, client_name, networks, peer, within
@@ -102,11 +103,14 @@ class Guard:
     def _count_attempt(self, address: str) -> int:
         """Count an attempt; returns the seconds to wait if the address has made too many, else 0."""
         attempts = console_attempts_key(address)
-        pipeline = self._redis.pipeline()
-        pipeline.set(attempts, 0, nx=True, ex=ATTEMPTS_WINDOW_S)
-        pipeline.incr(attempts)
-        pipeline.ttl(attempts)
-        _, made, left_s = pipeline.execute()
+        _, made, left_s = together(
+            self._redis,
+            ("SET", attempts, 0, "NX", "EX", ATTEMPTS_WINDOW_S),
+            ("INCR", attempts),
+            ("TTL", attempts),
+        )
+        if left_s < 0:  # the key expired after SET, and INCR made another
+            self._redis.expire(attempts, ATTEMPTS_WINDOW_S)
         return max(int(left_s), 1) if made > MAX_ATTEMPTS else 0
 
     def _name_of(self, password: str) -> str | None:

@@ -167,12 +167,9 @@ def _clocks(running: Iterable[Process], streams: Mapping[str, Seconds | None]) -
 
 def _redis_facts(redis: Redis) -> RedisFacts | None:
     """Read what Redis says about itself; None if its user may not run INFO (docs/redis.md)."""
-    pipeline = redis.pipeline(transaction=False)
-    pipeline.info("server")
-    pipeline.info("memory")
     try:
-        server, memory = pipeline.execute()
+        facts: Any = redis.info()
     except ResponseError:
         return None
-    most = memory.get("maxmemory_human", "") if memory.get("maxmemory") else ""
-    return RedisFacts(server["redis_version"], memory["used_memory_human"], most)
+    most = facts.get("maxmemory_human", "") if facts.get("maxmemory") else ""
+    return RedisFacts(facts["redis_version"], facts["used_memory_human"], most)

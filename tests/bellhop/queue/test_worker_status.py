@@ -6,8 +6,9 @@ from bellhop.clock import Seconds
 from bellhop.queue import failed_jobs
 from bellhop.queue.names import RINGS
 from bellhop.queue.worker_status import ChannelStatus, InstallationState, WorkerStatus, read_installation_state
-from bellhop.store.homes import names_of, partitions
+from bellhop.store.homes import names_of
 from bellhop.store.keys import lease_key, rq_registry_key, rq_worker_key, rq_workers_key, status_key
+from tests.in_partitions import in_partitions
 
 STATUS = WorkerStatus(
     (ChannelStatus("apns", "com.example", in_flight=3, blocked=True, refused="Forbidden", brake=False),),
@@ -56,8 +57,8 @@ def test_channels_and_certificates_of_all_workers_are_collected():
     assert state.certificates() == {"com.example": 2e9}
 
 
-def test_the_queues_and_workers_of_all_partitions_are_counted(redis_client):
-    among = partitions(2)
+def test_the_queues_and_workers_of_all_partitions_are_counted(redis_client, monkeypatch):
+    among = in_partitions(monkeypatch, 2)
     for number, partition in enumerate(among):
         redis_client.sadd(
             partition.key(rq_workers_key(RINGS)), *(partition.key(rq_worker_key(w)) for w in ("w-1", "dead"))
@@ -65,6 +66,6 @@ def test_the_queues_and_workers_of_all_partitions_are_counted(redis_client):
         redis_client.zadd(partition.key(rq_registry_key("failed", RINGS)), {f"job-{number}": 1})
     redis_client.set(among[1].key(lease_key("w-1")), 1)
     redis_client.set(*names_of(status_key("w-1"), among), STATUS.to_json())
-    state = read_installation_state(redis_client, among)
+    state = read_installation_state(redis_client)
     assert (state.workers[RINGS], state.statuses) == (["w-1"], {"w-1": STATUS})
-    assert state.jobs[RINGS, "failed"] == failed_jobs.count(redis_client, among) == 2
+    assert state.jobs[RINGS, "failed"] == failed_jobs.count(redis_client) == 2

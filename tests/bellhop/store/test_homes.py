@@ -4,11 +4,25 @@ import inspect
 from collections import Counter
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from bellhop.domain.round import Recipient
 from bellhop.store import keys
 from bellhop.store.email_scripts import new_email_id
-from bellhop.store.homes import ALONE, SLOTS, Home, Partition, common_home, home_of, partition_of, partitions, slot_of
+from bellhop.store.homes import (
+    ALONE,
+    SLOTS,
+    Home,
+    Partition,
+    beside,
+    common_home,
+    home_of,
+    partition_of,
+    partitions,
+    slot_of,
+    without_tag,
+)
 from tests.factories import a_round
 
 CALL, USER = Home("call", "acme:default:1"), Home("user", "acme:ann:b")
@@ -87,6 +101,22 @@ def test_a_partition_has_its_tag_in_each_key():
     assert partition.key(keys.trail_key("acme", "default:1")) == "bellhop:{16.3}:trail:acme:default:1"
     assert partition.key(keys.rq_queue_key("bellhop-rings")) == "rq:{16.3}:queue:bellhop-rings"
     assert partition.key(keys.rq_job_key("")) == "rq:{16.3}:job:"
+
+
+@given(st.sampled_from(["bellhop:trail:", "rq:job:", "bellhop:{", "bellhop:agenda"]), st.text(), st.integers(1, 100))
+def test_the_tag_of_a_key_can_be_removed(start, end, count):
+    key = start + end
+    assert without_tag(partitions(count)[-1].key(key)) == key
+
+
+def test_other_braces_stay_in_a_key():
+    assert without_tag(keys.trail_key("acme", "default:{a}:1")) == keys.trail_key("acme", "default:{a}:1")
+
+
+def test_a_key_of_each_partition_has_a_name_beside_another_key():
+    among, call = partitions(16), keys.call_key("acme", "default:1")
+    assert beside(call, keys.AGENDA, among) == "bellhop:{16.20}:agenda"
+    assert beside(call, keys.AGENDA, ALONE) == keys.AGENDA
 
 
 @pytest.mark.parametrize("count", [1, 16, 100])

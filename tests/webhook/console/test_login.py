@@ -9,7 +9,7 @@ from flask.sessions import SecureCookieSessionInterface
 from structlog.testing import capture_logs
 
 from bellhop.settings import ConfigurationError, load, soon_refused, warn_of_soon_refused
-from bellhop.store.keys import CONSOLE_LOGINS
+from bellhop.store.keys import CONSOLE_LOGINS, console_attempts_key
 from bellhop.telemetry import metrics
 from bellhop.telemetry.metrics import Tally
 from tests.factories import web_settings
@@ -77,6 +77,14 @@ def test_only_the_client_that_guesses_has_to_wait(browser, make):
     assert 0 < int(refused.headers["Retry-After"]) <= 900
     elsewhere = {"environ_base": {"REMOTE_ADDR": "192.0.2.7"}}
     assert log_in(make(console_password=PASSWORD).test_client(), **elsewhere).status_code == 303
+
+
+def test_a_count_of_attempts_always_expires(browser, redis_client):
+    """It may expire right before it is counted up."""
+    attempts = console_attempts_key("127.0.0.1")
+    redis_client.set(attempts, 10)
+    assert log_in(browser).status_code == 429
+    assert 0 < redis_client.ttl(attempts) <= 900
 
 
 def test_the_log_says_why_a_login_failed_but_no_password(browser):
