@@ -184,7 +184,7 @@ def test_a_class_name_stands_once():
 
 def test_only_the_store_uses_pipelines_and_scans():
     """A cluster has no pipeline over several servers: `together` routes each command, and `scan` reaches all keys."""
-    store = {MODULES[f"bellhop.store.{name}"] for name in ("blocking_client", "replication")}
+    store = {MODULES[f"bellhop.store.{name}"] for name in ("blocking_client", "blocking_cluster", "replication")}
     texts = {path: path.read_text() for path in MODULES.values() if path not in store}
     assert not [str(path) for path, text in texts.items() if ".pipeline(" in text or ".scan_iter(" in text]
 
