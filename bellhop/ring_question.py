@@ -8,7 +8,6 @@ import asyncio
 import time
 from collections.abc import Mapping
 from dataclasses import dataclass
-from functools import partial
 from typing import NamedTuple, Protocol
 from uuid import uuid4
 
@@ -31,8 +30,10 @@ from bellhop.store.call_scripts import (
     keep_answer,
     take_event,
 )
-from bellhop.store.keys import QUESTION_BUDGET, trail_key
+from bellhop.store.homes import partition_with
+from bellhop.store.keys import QUESTION_BUDGET, call_key, trail_key
 from bellhop.store.limit_scripts import spend_budget
+from bellhop.store.redis_clock import read_time
 from bellhop.store.retry import until_redis_answers
 from bellhop.store.stored_call import StoredCall, read_call
 from bellhop.stream_api import RingQuestion, StreamRefused
@@ -140,7 +141,7 @@ class StreamQuestions:
                 return AskedStream(QuestionOutcome.SHARED)
             await asyncio.sleep(self._limits.poll_s)
         answer = await self._answer(ring, Seconds(ends_s - time.monotonic()))
-        await self._learn_time(ring.tenant)
+        await self._learn_time(ring.tenant, ring.cid)
         milestone = await self._apply(ring, run, kind, answer, since)
         await until_redis_answers(
             lambda: self._store.call(*keep_answer(ring.tenant, ring.cid, ring.session_id, self._limits.kept_ms))
@@ -148,16 +149,19 @@ class StreamQuestions:
         metrics.QUESTIONS.add(kind or "person", answer.outcome)
         return AskedStream(answer.outcome, milestone)
 
-    async def _learn_time(self, tenant: str) -> None:
+    async def _learn_time(self, tenant: str, cid: str) -> None:
         """Learn how far Redis's clock is ahead of Stream's, from the time in Stream's answers."""
         stream_now = self._apps[tenant].now() if tenant in self._apps else None
         if stream_now is None:
             return
-        redis_now, known = await until_redis_answers(lambda: clock_differences.read_with_time(self._store, tenant))
-        learned = observe_answer(known, stream_now, redis_now)
+        store, partition = self._store, partition_with(call_key(tenant, cid), self._store.partitions)
+        read = clock_differences.read(tenant, partition)
+        answer, redis_time = await until_redis_answers(lambda: store.together(read, ("TIME",)))
+        known = clock_differences.read_answer(answer)
+        learned = observe_answer(known, stream_now, read_time(redis_time))
         if learned != known:
-            for command in clock_differences.write(tenant, learned):
-                await until_redis_answers(partial(self._store.call, *command))
+            write = clock_differences.write(tenant, learned, partition)
+            await until_redis_answers(lambda: store.together(*write))
 
     async def _claim(self, ring: AskedRing, run: str) -> bytes:
         claim_ms = round(self._limits.answer_s * 1000) + self._limits.kept_ms

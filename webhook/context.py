@@ -24,7 +24,7 @@ from webhook.intake.frequent_repeats import FrequentRepeats
 from webhook.intake.receive import Intake
 from webhook.intake.ring_limits import RingBounds, RingLimits
 from webhook.intake.signature import BodyLimits, KeyRing, SigningApp
-from webhook.intake.stream_clock import StreamClock
+from webhook.intake.stream_clock import StreamClocks
 from webhook.intake_redis import IntakeRedis
 from webhook.loop_greenlet import on_the_loop
 
@@ -61,7 +61,7 @@ class WebContext:
             shown_database(settings.redis_url),
             self.outage,
             {app.tenant: _rules(app.tenant, settings) for app in settings.stream_apps},
-            {app.tenant: StreamClock(self.intake_redis, app.tenant) for app in settings.stream_apps},
+            {app.tenant: StreamClocks(self.intake_redis, app.tenant) for app in settings.stream_apps},
             settings.trail_days * DAY_S,
             settings.console,
             settings.user_calls,

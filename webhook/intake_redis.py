@@ -1,6 +1,6 @@
 """Redis for the intake: awaited if the view runs on the event loop, and blocking in any other thread."""
 
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Sequence
 from typing import Any, TypeVar
 
 from redis import Redis
@@ -9,7 +9,8 @@ from redis.exceptions import NoScriptError, RedisError
 from redis.exceptions import TimeoutError as RedisTimeoutError
 
 from bellhop.store.async_client import Store
-from bellhop.store.blocking_client import together
+from bellhop.store.blocking_client import partitions_of, together
+from bellhop.store.homes import Partition
 from bellhop.store.scripts import Argument, Command, ScriptRunner
 from webhook.loop_greenlet import on_the_loop, wait_for
 
@@ -35,6 +36,11 @@ class IntakeRedis:
     def works_on_the_loop(self) -> bool:
         """Whether views may run on the event loop."""
         return self._connections is not None
+
+    @property
+    def partitions(self) -> Sequence[Partition]:
+        """The partitions of Redis."""
+        return partitions_of(self._redis)
 
     def call(self, *command: Argument) -> Any:
         """Run one command. Raises redis.exceptions.RedisError."""

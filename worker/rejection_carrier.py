@@ -18,7 +18,9 @@ from bellhop.queue.job_payloads import RejectRef, read_payload
 from bellhop.queue.names import REJECT_JOB
 from bellhop.store.async_client import Store
 from bellhop.store.call_scripts import claim_reject, record_reject
-from bellhop.store.keys import stream_clock_key
+from bellhop.store.clock_differences import read_applied
+from bellhop.store.homes import partition_with
+from bellhop.store.keys import call_key
 from bellhop.store.redis_clock import RedisClock
 from bellhop.store.retry import until_redis_answers
 from bellhop.store.scripts import Command
@@ -96,7 +98,7 @@ class RejectionCarrier:
 
     async def _claim(self, ref: RejectRef, pause_s: float = 0.0) -> str:
         """Claim the next request; `pause_s`: it is sent after this time."""
-        now = await self._stream_now(ref.tenant)
+        now = await self._stream_now(ref)
         # `run` is the same if this job claims again, so that the script recognises the job's own claim.
         command = claim_reject(
             *(ref.tenant, ref.cid, ref.started_at, ref.user),
@@ -109,14 +111,15 @@ class RejectionCarrier:
         return verdict.decode()
 
     async def _left_s(self, ref: RejectRef) -> Seconds:
-        return seconds(Micros(max(ref.deadline - await self._stream_now(ref.tenant), 0)))
+        return seconds(Micros(max(ref.deadline - await self._stream_now(ref), 0)))
 
-    async def _stream_now(self, tenant: str) -> Micros:
-        ahead_us = self._clock.ahead_of_stream_us(tenant)
+    async def _stream_now(self, ref: RejectRef) -> Micros:
+        ahead_us = self._clock.ahead_of_stream_us(ref.tenant)
         if ahead_us is None:
-            key = stream_clock_key(tenant)
-            ahead_us = int(await until_redis_answers(lambda: self._store.call("HGET", key, "applied_us")) or 0)
-            self._clock.note_ahead_of_stream(tenant, ahead_us)
+            partition = partition_with(call_key(ref.tenant, ref.cid), self._store.partitions)
+            read = read_applied(ref.tenant, partition)
+            ahead_us = int(await until_redis_answers(lambda: self._store.call(*read)) or 0)
+            self._clock.note_ahead_of_stream(ref.tenant, ahead_us)
         return Micros(self._clock.now() - ahead_us)
 
     async def _send(self, ref: RejectRef) -> Answer:

@@ -1,17 +1,18 @@
 """What is known of the difference between Redis's clock and Stream's, as Redis keeps it: one hash for each Stream app.
 
-Processes read it, learn, and write what they learned. If two of them write at the same time, what one of them learned
-is lost. The next event teaches it again.
+Each partition has such a hash, which the events of its calls teach: each server of a cluster has a clock of its own,
+and a server that is away must not hold up the calls of others. Processes read it, learn, and write what they learned.
+If two of them write at the same time, what one of them learned is lost. The next event teaches it again.
 """
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 
 import msgspec
 
 from bellhop.clock import Micros
 from bellhop.domain.clock_offset import ClockOffset
+from bellhop.store.homes import Partition
 from bellhop.store.keys import stream_clock_key
-from bellhop.store.redis_clock import RunsCommands, read_time
 from bellhop.store.scripts import Argument
 
 KEPT_S = 7 * 24 * 3600
@@ -19,9 +20,9 @@ KEPT_S = 7 * 24 * 3600
 FIELDS = ClockOffset.__struct_fields__
 
 
-def read(tenant: str) -> tuple[Argument, ...]:
+def read(tenant: str, partition: Partition) -> tuple[Argument, ...]:
     """Return the command that reads it; `read_answer` reads what the command returns."""
-    return ("HMGET", stream_clock_key(tenant), *FIELDS)
+    return ("HMGET", partition.key(stream_clock_key(tenant)), *FIELDS)
 
 
 def read_answer(answer: Sequence[bytes | None]) -> ClockOffset:
@@ -30,15 +31,19 @@ def read_answer(answer: Sequence[bytes | None]) -> ClockOffset:
     return ClockOffset(**{name: Micros(int(value)) for name, value in values if value is not None})
 
 
-async def read_with_time(store: RunsCommands, tenant: str) -> tuple[Micros, ClockOffset]:
-    """Read it, and the time by Redis's clock. Raises as the store does."""
-    known = read_answer(await store.call(*read(tenant)))
-    return read_time(await store.call("TIME")), known
+def latest(answers: Iterable[Sequence[bytes | None]]) -> ClockOffset:
+    """Return what the latest event taught, in whichever partition."""
+    return max(map(read_answer, answers), key=lambda known: known.fitted_at)
 
 
-def write(tenant: str, known: ClockOffset) -> list[tuple[Argument, ...]]:
+def read_applied(tenant: str, partition: Partition) -> tuple[Argument, ...]:
+    """Return the command that reads `applied_us`, as text; None if nothing is known."""
+    return ("HGET", partition.key(stream_clock_key(tenant)), "applied_us")
+
+
+def write(tenant: str, known: ClockOffset, partition: Partition) -> list[tuple[Argument, ...]]:
     """Return the commands that write it. The scripts of calls read `applied_us`."""
     fields = {**msgspec.structs.asdict(known), "applied_us": known.applied_us}
     pairs: list[Argument] = [part for field in fields.items() for part in field]
-    key = stream_clock_key(tenant)
+    key = partition.key(stream_clock_key(tenant))
     return [("HSET", key, *pairs), ("EXPIRE", key, KEPT_S)]

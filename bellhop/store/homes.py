@@ -160,6 +160,11 @@ def slot_of(tag: str) -> int:
     return crc_hqx(tag.encode(), 0) % SLOTS
 
 
+def partition_with(key: str, among: Sequence[Partition]) -> Partition:
+    """Return the partition of a key that names its home."""
+    return among[0] if len(among) == 1 else partition_of(home_of(key), among)
+
+
 def partition_of(home: Home, among: Sequence[Partition]) -> Partition:
     """Return the partition where the keys of a home are. It must never change: stored keys depend on it."""
     return among[crc32(home.name.encode("utf-8", "surrogatepass")) % len(among)]

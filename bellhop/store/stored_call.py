@@ -5,7 +5,9 @@ from typing import NamedTuple
 
 from bellhop.clock import Micros
 from bellhop.store.async_client import Store
-from bellhop.store.keys import call_key, round_key, stream_clock_key
+from bellhop.store.clock_differences import read_applied
+from bellhop.store.homes import partition_with
+from bellhop.store.keys import call_key, round_key
 from bellhop.store.redis_clock import read_time
 
 
@@ -39,8 +41,9 @@ async def read_call(store: Store, tenant: str, cid: str) -> StoredCall:
     No script reads them: a script turns each of thousands of fields into a value of Lua and back. An event that comes
     in between changes the call's version.
     """
-    reads = ("HGETALL", call_key(tenant, cid)), ("TIME",), ("HGET", stream_clock_key(tenant), "applied_us")
-    call, time, applied_us = await store.together(*reads)
+    key = call_key(tenant, cid)
+    clock = read_applied(tenant, partition_with(key, store.partitions))
+    call, time, applied_us = await store.together(("HGETALL", key), ("TIME",), clock)
     ahead_us, fields = int(applied_us or 0), _pairs(call)
     starts = [Micros(int(name[2:])) for name in fields if name.startswith("r:")]
     rounds = await store.together(*(("HGETALL", round_key(tenant, cid, started_at)) for started_at in starts))

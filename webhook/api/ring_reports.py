@@ -17,6 +17,7 @@ from bellhop.domain.ticket import Ticket
 from bellhop.queue.job_payloads import QueuedRound, RejectRef, job
 from bellhop.queue.names import REJECT_JOB
 from bellhop.store.call_scripts import EventToTake, record_receipt, take_event
+from bellhop.store.keys import call_key
 from bellhop.telemetry import metrics
 from bellhop.telemetry.correlation import origin
 from bellhop.trail import PhoneRang, PhoneReported, encode
@@ -58,7 +59,7 @@ def app_word(reason: str) -> str:
 
 def apply_report(context: WebContext, report: PhoneReport) -> AppliedReport:
     """Apply a report, once for each event of a ticket. Raises redis.exceptions.RedisError."""
-    ticket, arrival = report.ticket, _arrival(context, report.ticket.tenant)
+    ticket, arrival = report.ticket, _arrival(context, report.ticket)
     redis_now = Micros(arrival.now + arrival.redis_ahead_us)
     answer = context.run(record_receipt(ticket, report.event, _line(report, redis_now), arrival.now))
     verdict, user, *rejection = (part.decode() for part in answer)
@@ -75,10 +76,12 @@ def apply_report(context: WebContext, report: PhoneReport) -> AppliedReport:
     return AppliedReport(verdict, user)
 
 
-def _arrival(context: WebContext, tenant: str) -> StreamTime:
+def _arrival(context: WebContext, ticket: Ticket) -> StreamTime:
     """Return Stream's time now. The settings of this process may not name the app: then it is Redis's."""
-    now, clock = context.now(), context.intake.clocks.get(tenant)
-    return clock.at_arrival(None, now, may_be_late=False) if clock else StreamTime(now)
+    now, clocks = context.now(), context.intake.clocks.get(ticket.tenant)
+    if clocks is None:
+        return StreamTime(now)
+    return clocks.beside(call_key(ticket.tenant, ticket.cid)).at_arrival(None, now, may_be_late=False)
 
 
 def _line(report: PhoneReport, redis_now: Micros, user: str = "", stamp: Micros | None = None) -> str:

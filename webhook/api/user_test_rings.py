@@ -21,7 +21,7 @@ from bellhop.queue.job_payloads import job, queued_round
 from bellhop.queue.names import RING_JOB
 from bellhop.store.blocking_client import together
 from bellhop.store.call_scripts import EventToTake, keep_test, take_event
-from bellhop.store.keys import test_rings_key
+from bellhop.store.keys import call_key, test_rings_key
 from bellhop.store.stored_trail import read_stored_trail
 from bellhop.telemetry import metrics
 from bellhop.telemetry.correlation import origin
@@ -111,7 +111,7 @@ def start_test_ring(request: ApiRequest, wanted: RingToTest) -> StartedTest:
 def begin_test_ring(request: ApiRequest, test_id: str, asked_by: AskedBy, shown_cid: str = "") -> Round:
     """Begin a test ring. Raises ApiError if there were too many in this minute."""
     limit_per_minute(request, test_rings_key, MOST_PER_MINUTE)
-    arrival = _now(request)
+    arrival = _now(request, test_id)
     round_ = round_of_test.round_of_test(request.tenant, request.user_id, arrival.now, test_id, shown_cid)
     _begin(request, round_, arrival)
     metrics.TEST_RINGS.add(asked_by)
@@ -140,15 +140,17 @@ def read_test_ring(request: ApiRequest, test_id: str) -> ResultOfTest:
         id=test_id,
         started_at=as_datetime(round_.started_at),
         ends_at=as_datetime(round_.until),
-        over=_now(request).now >= round_.until,
+        over=_now(request, test_id).now >= round_.until,
         summary=verdict.verdict,
         phones=[_phone(round_, delivery) for delivery in verdict.deliveries if delivery.kind in RINGING],
     )
 
 
-def _now(request: ApiRequest) -> StreamTime:
+def _now(request: ApiRequest, test_id: str) -> StreamTime:
     """Return the time by Stream's clock, in which rounds are kept."""
-    return request.context.intake.clocks[request.tenant].at_arrival(None, request.context.now(), may_be_late=False)
+    call = call_key(request.tenant, round_of_test.cid_of(test_id))
+    clock = request.context.intake.clocks[request.tenant].beside(call)
+    return clock.at_arrival(None, request.context.now(), may_be_late=False)
 
 
 def _begin(request: ApiRequest, round_: Round, arrival: StreamTime) -> None:

@@ -8,7 +8,7 @@ from redis import Redis
 from bellhop.clock import Micros, Seconds, seconds
 from bellhop.queue.worker_status import InstallationState
 from bellhop.store import clock_differences
-from bellhop.store.blocking_client import together
+from bellhop.store.blocking_client import partitions_of, together
 from bellhop.store.redis_clock import APART_S
 from bellhop.telemetry.web_processes import read_web_processes
 
@@ -51,9 +51,11 @@ def stream_clocks(redis: Redis, tenants: Sequence[str]) -> dict[str, Seconds | N
 
     Raises redis.exceptions.RedisError.
     """
-    answers = together(redis, *(clock_differences.read(tenant) for tenant in tenants))
-    known = zip(tenants, map(clock_differences.read_answer, answers), strict=True)
-    return {tenant: seconds(-offset.applied_us) if offset.fitted_at else None for tenant, offset in known}
+    among = partitions_of(redis)
+    reads = [clock_differences.read(tenant, partition) for tenant in tenants for partition in among]
+    answers = iter(together(redis, *reads))
+    known = {tenant: clock_differences.latest([next(answers) for _ in among]) for tenant in tenants}
+    return {tenant: seconds(-offset.applied_us) if offset.fitted_at else None for tenant, offset in known.items()}
 
 
 def processes(redis: Redis, state: InstallationState, now: Micros) -> list[Process]:

@@ -15,7 +15,7 @@ from bellhop.domain.outcomes import Outcome
 from bellhop.privacy.entries import names_somebody
 from bellhop.privacy.forgetting_people import KnownForgotten
 from bellhop.store.call_scripts import WEBHOOK_TTL_S
-from bellhop.store.keys import check_key, trail_key, webhook_key
+from bellhop.store.keys import call_key, check_key, trail_key, user_key, webhook_key
 from bellhop.telemetry import metrics
 from bellhop.telemetry.last_webhook import LAST_WEBHOOKS
 from bellhop.telemetry.outage import Outage
@@ -29,7 +29,7 @@ from webhook.intake.noted_events import note_event
 from webhook.intake.parsing import parse
 from webhook.intake.renamed_people import renamed
 from webhook.intake.ring_limits import RingLimits
-from webhook.intake.stream_clock import StreamClock, StreamTime
+from webhook.intake.stream_clock import StreamClocks, StreamTime
 from webhook.intake.unreadable import keep_unreadable
 from webhook.intake.user_events import apply_user_event, learn_revocations
 from webhook.intake_redis import IntakeRedis
@@ -49,7 +49,7 @@ class Intake:
     outage: Outage
     rules: Mapping[str, EffectRules]
     """By tenant."""
-    clocks: Mapping[str, StreamClock]
+    clocks: Mapping[str, StreamClocks]
     """By tenant."""
     trail_ttl_s: int
     listed: bool
@@ -124,7 +124,8 @@ def _receive(
         event = renamed(event, intake.forgotten.people.of(tenant))
     if not isinstance(event, UserChanged) and event.at is not None and now - event.at > intake.max_age_us:
         return _drop_outdated(intake, tenant, event, claim, now)
-    arrival = intake.clocks[tenant].at_arrival(event.at, now, may_be_late=may_be_late)
+    home = user_key(tenant, event.user_id) if isinstance(event, UserChanged) else call_key(tenant, event.cid)
+    arrival = intake.clocks[tenant].beside(home).at_arrival(event.at, now, may_be_late=may_be_late)
     if isinstance(event, UserChanged):
         is_forgotten = bool(intake.forgotten.people.of(tenant)(event.user_id))
         verdict = apply_user_event(intake.redis, tenant, event, arrival.now, is_forgotten=is_forgotten)

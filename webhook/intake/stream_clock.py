@@ -8,6 +8,7 @@ import structlog
 from bellhop.clock import MICROS_PER_SECOND, Micros, Seconds, seconds
 from bellhop.domain.clock_offset import MAX_US, ClockOffset, observe
 from bellhop.store import clock_differences
+from bellhop.store.homes import Partition, partition_with
 from webhook.intake_redis import IntakeRedis
 
 MAX_AGE_S = Seconds(5.0)
@@ -25,11 +26,26 @@ class StreamTime(NamedTuple):
     """How far Redis's clock is ahead of it."""
 
 
-class StreamClock:
-    """The clock of one Stream app, as this process knows it."""
+class StreamClocks:
+    """The clock of one Stream app, as this process knows it. Each partition of Redis may have another difference."""
 
     def __init__(self, redis: IntakeRedis, tenant: str) -> None:
         self._redis, self._tenant = redis, tenant
+        self._clocks: dict[Partition, StreamClock] = {}
+
+    def beside(self, key: str) -> "StreamClock":
+        """Return the clock for what is in the partition of `key`, which names its home."""
+        partition = partition_with(key, self._redis.partitions)
+        if partition not in self._clocks:
+            self._clocks[partition] = StreamClock(self._redis, self._tenant, partition)
+        return self._clocks[partition]
+
+
+class StreamClock:
+    """The clock of one Stream app, as this process knows it in one partition."""
+
+    def __init__(self, redis: IntakeRedis, tenant: str, partition: Partition) -> None:
+        self._redis, self._tenant, self._partition = redis, tenant, partition
         self._known, self._unwritten, self._valid_until_s = ClockOffset(), False, 0.0
 
     def at_arrival(self, stamp: Micros | None, arrived: Micros, *, may_be_late: bool) -> StreamTime:
@@ -63,8 +79,8 @@ class StreamClock:
 
     def _exchange(self, *, write: bool) -> ClockOffset:
         """Write the known difference if `write` is set, and read it back, in one round trip."""
-        commands = clock_differences.write(self._tenant, self._known) if write else []
-        answers = self._redis.together(*commands, clock_differences.read(self._tenant))
+        commands = clock_differences.write(self._tenant, self._known, self._partition) if write else []
+        answers = self._redis.together(*commands, clock_differences.read(self._tenant, self._partition))
         return clock_differences.read_answer(answers[-1])
 
 

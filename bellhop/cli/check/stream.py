@@ -19,6 +19,7 @@ from bellhop.settings import Settings, StreamApp
 from bellhop.settings.pushes_file import read_pushes
 from bellhop.store import clock_differences
 from bellhop.store.async_client import Store
+from bellhop.store.redis_clock import read_time
 from bellhop.stream_api import StreamApi, StreamRefused, stream_api
 from bellhop.stream_hooks import read_app
 from bellhop.stream_templates import KINDS, CallType, read_call_types, taken_over, without_ours
@@ -87,11 +88,13 @@ async def _answers(api: StreamApi, check: HookCheck, session: aiohttp.ClientSess
 async def _clock(store: Store, api: StreamApi, tenant: str) -> AsyncIterator[Finding]:
     """Compare Redis's clock with Stream's, by Stream's answers to this check, or else by recent events."""
     try:
-        redis_now, known = await clock_differences.read_with_time(store, tenant)
+        reads = [clock_differences.read(tenant, partition) for partition in store.partitions]
+        *answers, redis_time = await store.together(*reads, ("TIME",))
     except RedisError:
         return
     stream_now = api.now()
-    ahead_us = known.applied_us if stream_now is None else redis_now - stream_now
+    known_us = clock_differences.latest(answers).applied_us
+    ahead_us = known_us if stream_now is None else read_time(redis_time) - stream_now
     level, subject, sentence = clock_finding(f"Stream {tenant}", "Redis's clock", seconds(ahead_us), "Stream's")
     yield Finding(level, subject, f"{sentence}. {CLOCKS}" if level is Level.WARNING else sentence)
 

@@ -7,7 +7,9 @@ import pytest
 from bellhop.clock import Micros
 from bellhop.store import clock_differences
 from bellhop.store.blocking_client import run_script
-from webhook.intake.stream_clock import StreamClock
+from bellhop.store.homes import ALONE, partition_with, partitions
+from bellhop.store.keys import call_key
+from webhook.intake.stream_clock import StreamClocks
 from webhook.intake_redis import IntakeRedis
 
 S = 1_000_000
@@ -18,7 +20,7 @@ NOW = Micros(1_800_000_000 * S)
 def processes(redis_client):
     """The same Stream app in two web processes."""
     redis = IntakeRedis(redis_client, partial(run_script, redis_client))
-    return [StreamClock(redis, "default") for _ in range(2)]
+    return [StreamClocks(redis, "default").beside(call_key("default", "default:1")) for _ in range(2)]
 
 
 def arrive(clock, after_s, ahead_s, late_s=0.0, **options):
@@ -38,8 +40,22 @@ def test_the_second_event_may_reach_another_process(processes, redis_client, ahe
     arrive(first, 100, ahead_s)
     assert arrive(second, 100.2, ahead_s) == ahead_s
     assert arrive(first, 100.4, ahead_s) == ahead_s
-    known = clock_differences.read_answer(redis_client.execute_command(*clock_differences.read("default")))
+    known = clock_differences.read_answer(redis_client.execute_command(*clock_differences.read("default", *ALONE)))
     assert known.applied_us == ahead_s * S
+
+
+def test_events_teach_the_clock_of_their_partition(redis_client, monkeypatch):
+    """Each server of a cluster has a clock of its own. A single Redis can hold the keys of all partitions."""
+    monkeypatch.setattr(IntakeRedis, "partitions", partitions(16))
+    clocks = StreamClocks(IntakeRedis(redis_client, partial(run_script, redis_client)), "default")
+    call, other = call_key("default", "default:1"), call_key("default", "default:2")
+    place = partition_with(call, partitions(16))
+    assert partition_with(other, partitions(16)) != place
+    assert [arrive(clocks.beside(call), after_s, 600) for after_s in (0, 100)] == [0, 600]
+    assert arrive(clocks.beside(other), 200, 0) == 0
+    answers = [redis_client.execute_command(*clock_differences.read("default", each)) for each in partitions(16)]
+    assert clock_differences.latest(answers).applied_us == 600 * S
+    assert redis_client.keys("*") == [f"bellhop:{{{place.tag}}}:stream-clock:default".encode()]
 
 
 def test_a_late_event_beside_another_process_teaches_nothing(processes):
