@@ -38,6 +38,8 @@ class Servers(Protocol):
 
     def new_connection(self) -> AbstractConnection: ...
 
+    async def connect(self) -> None: ...
+
     async def load_scripts(self) -> None: ...
 
     async def close(self) -> None: ...
@@ -105,7 +107,7 @@ class Store:
 
     @property
     def is_connected(self) -> bool:
-        """Whether the connection is open, as far as this process knows."""
+        """Whether the connections to all servers are open, as far as this process knows."""
         return self._servers.is_connected
 
     @property
@@ -142,6 +144,10 @@ class Store:
     def new_connection(self) -> AbstractConnection:
         """Make a connection, not connected yet, for messages of channels."""
         return self._servers.new_connection()
+
+    async def connect(self) -> None:
+        """Open the connection to each server now."""
+        await self._servers.connect()
 
     async def load_scripts(self) -> None:
         """Load every script into Redis now, so that the first ring does not wait for that."""

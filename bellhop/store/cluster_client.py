@@ -99,6 +99,11 @@ class ClusterServers:
         server = SingleServer.of(self._address.of_node(*node), connections=1, timeout_s=timeout_s)
         return Bells(self, node, server)
 
+    async def connect(self) -> None:
+        """Open the connections to all nodes."""
+        await self.read_map()
+        await asyncio.gather(*(self._server(node).connect() for node in self._map.nodes))
+
     async def load_scripts(self) -> None:
         """Load every script into each node."""
         await self.read_map()
@@ -169,6 +174,11 @@ class ClusterServers:
                 for task in asking:
                     task.cancel()
                 self._read_at_s = time.monotonic()
+            await self._close_connections_to_former_nodes()
+
+    async def _close_connections_to_former_nodes(self) -> None:
+        former = [node for node in self._servers if node not in {*self._map.nodes, *self._address.nodes}]
+        await asyncio.gather(*(self._servers.pop(node).close() for node in former))
 
     async def _slots_of(self, node: Node) -> tuple[Node, Any]:
         try:

@@ -136,6 +136,10 @@ class SingleServer:
         """Make a connection, not connected yet, for messages of channels."""
         return new_connection(self.client)
 
+    async def connect(self) -> None:
+        """Open the connection."""
+        await self.together(("PING",))
+
     async def load_scripts(self) -> None:
         """Load every script into this server."""
         await self.together(*(("SCRIPT", "LOAD", scripts.source(name)) for name in scripts.names()))

@@ -80,7 +80,7 @@ class SentPushes:
             await asyncio.sleep(LOOK_S)
             with contextlib.suppress(RedisError):
                 if not store.is_connected:  # an idle worker sends no other command that would connect
-                    await store.call("PING")
+                    await store.connect()
                 if store.times_opened != opened:
                     now_opened = store.times_opened
                     await self._restore_all(store)
