@@ -24,9 +24,13 @@ import pytest
 import redis
 from hypothesis import HealthCheck, settings
 
+from bellhop.sandbox.installation import Installation
 from bellhop.sandbox.redis_server import RedisServer
 from bellhop.sandbox.stream_webhooks import SAMPLES
 from bellhop.store.async_client import Store
+from tests.redis_servers import empty, new_redis
+
+Installation.new_redis = new_redis
 
 # A shell that starts the tests in the background makes them, and the processes they start, ignore Ctrl-C.
 signal.signal(signal.SIGINT, signal.default_int_handler)
@@ -64,15 +68,14 @@ def starts_redis(item: pytest.Item) -> bool:
 @pytest.fixture(scope="session")
 def redis_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RedisServer]:
     """One real Redis for the whole run; tests that stop or starve it start their own."""
-    with RedisServer(tmp_path_factory.mktemp("redis"), "--appendfsync", "no") as server:
+    with new_redis(tmp_path_factory.mktemp("redis"), "--appendfsync", "no") as server:
         yield server
 
 
 @pytest.fixture
 def redis_url(redis_server: RedisServer) -> str:
     """The URL of an empty database."""
-    with redis.Redis.from_url(redis_server.url) as client:
-        client.flushall()
+    empty(redis_server)
     return redis_server.url
 
 

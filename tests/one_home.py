@@ -11,6 +11,7 @@ from bellhop.store import scripts
 from bellhop.store.homes import common_home
 
 ARGUMENT = re.compile(r'"((?:[^"\\]|\\.)*)"')
+TAG = re.compile(r":\{[^{}]+\}:")
 ALL_ARE_KEYS = {"MGET", "EXISTS", "DEL", "UNLINK"}
 TWO_ARE_KEYS = {"LMOVE"}
 WITHOUT_KEY = {"TIME", "PUBLISH"}
@@ -25,9 +26,9 @@ def violations(lines: list[str]) -> set[str]:
         command, *args = ARGUMENT.findall(text)
         if not source.endswith(" lua"):
             script = names.get(args[0], "") if command.upper() == "EVALSHA" else ""
-            keys = args[2 : 2 + int(args[1])] if script else []
+            keys = untagged(args[2 : 2 + int(args[1])]) if script else []
         elif script:
-            used = keys_of(command.upper(), args)
+            used = untagged(keys_of(command.upper(), args))
             found |= {f"{script} uses {key}, which its caller does not give it" for key in used if not given(key, keys)}
             try:
                 common_home([*keys, *used])
@@ -40,6 +41,11 @@ def keys_of(command: str, args: list[str]) -> list[str]:
     if command in WITHOUT_KEY:
         return []
     return args if command in ALL_ARE_KEYS else args[: 2 if command in TWO_ARE_KEYS else 1]
+
+
+def untagged(keys: list[str]) -> list[str]:
+    """The names of keys without the tag of a partition. Redis sees to it itself that all have one tag."""
+    return [TAG.sub(":", key, count=1) for key in keys]
 
 
 def given(key: str, keys: list[str]) -> bool:

@@ -92,7 +92,7 @@ class RedisCluster:
 
     def _node(self, number: int) -> Node:
         folder = self.folder / f"node-{number}"
-        folder.mkdir(parents=True)
+        folder.mkdir(parents=True, exist_ok=True)
         bus_port = free_port()
         met_at = free_port() if self.has_proxies else bus_port
         options = {
@@ -109,6 +109,11 @@ class RedisCluster:
     def url(self) -> str:
         """The URL to connect to."""
         return "redis+cluster://" + ",".join(f"{HOST}:{node.server.port}" for node in self.nodes)
+
+    @property
+    def master_urls(self) -> list[str]:
+        """The URL of each node that has slots: for commands to this node only."""
+        return [f"redis://{HOST}:{node.server.port}/0" for node in self.here() if self._has_slots(node, node)]
 
     def start(self) -> Self:
         """Start all nodes, and form the cluster. Returns when all of them see it whole."""
@@ -259,10 +264,10 @@ class RedisCluster:
     def commands(self) -> Counter[str]:
         """Count the commands that the masters have run, by name; those inside scripts included."""
         found: Counter[str] = Counter()
-        for node in self.here():
-            if self._has_slots(node, node):
-                stats = node.ask("INFO", "commandstats")
-                found.update({name.removeprefix("cmdstat_"): stat["calls"] for name, stat in stats.items()})
+        for url in self.master_urls:
+            with redis.Redis.from_url(url) as client:
+                stats = client.info("commandstats")
+            found.update({name.removeprefix("cmdstat_"): stat["calls"] for name, stat in stats.items()})
         return found
 
     def wait(self, come_true: Callable[[], bool]) -> None:

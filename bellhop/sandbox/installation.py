@@ -8,7 +8,7 @@ import sys
 import time
 from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import Any, NamedTuple, Self
+from typing import Any, ClassVar, NamedTuple, Self
 
 import aiohttp
 
@@ -60,6 +60,9 @@ class Installation:
     `settings` are BELLHOP_* variables for the processes, without the prefix.
     """
 
+    new_redis: ClassVar[Callable[[Path], RedisServer]] = RedisServer
+    """Makes the Redis, in a folder. The tests can set it to something else that starts, stops and has a URL."""
+
     def __init__(
         self,
         folder: Path,
@@ -72,7 +75,7 @@ class Installation:
         """With `web_push`, there is a web app and a push service for browsers too."""
         self.folder, self.settings, self.workers, self.on_arrival = folder, dict(settings or {}), workers, on_arrival
         self.arrivals: list[Arrival] = []
-        self.redis = RedisServer(folder)
+        self.redis = type(self).new_redis(folder)
         self.authority = authority = Authority(folder)
         self.apple = AppleStandIn(authority, on_push=self._from_apple)
         self.google = GoogleStandIn(folder, PROJECT, authority=authority, on_push=self._from_google)

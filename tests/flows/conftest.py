@@ -9,25 +9,30 @@ import asyncio
 import secrets
 import time
 from collections.abc import AsyncIterator, Callable
+from contextlib import ExitStack
 from dataclasses import dataclass, field
+from functools import cached_property
 from typing import Any
 
 import pytest_asyncio
+import redis
 
 from bellhop.domain.device import Kind, Provider
 from bellhop.sandbox.installation import Installation
 from bellhop.sandbox.stream_webhooks import Event, SampleCall
-from bellhop.store.keys import AGENDA
 from bellhop.trail import Milestone
 from tests.one_home import each_script_has_one_home
+from tests.redis_servers import clients_of, urls_of
 from tests.trails import trail_of
 
 SOON_S = 20
 """Far longer than anything here takes."""
 UNFINISHED = """
-local jobs = #redis.call('KEYS', 'bellhop:inflight:*')
-for _, queue in ipairs(redis.call('KEYS', 'rq:queue:*')) do jobs = jobs + redis.call('LLEN', queue) end
-for _, member in ipairs(ARGV) do jobs = jobs + (redis.call('ZSCORE', KEYS[1], member) and 1 or 0) end
+local jobs = #redis.call('KEYS', 'bellhop:*inflight:*')
+for _, queue in ipairs(redis.call('KEYS', 'rq:*queue:*')) do jobs = jobs + redis.call('LLEN', queue) end
+for _, agenda in ipairs(redis.call('KEYS', 'bellhop:*agenda')) do
+  for _, member in ipairs(ARGV) do jobs = jobs + (redis.call('ZSCORE', agenda, member) and 1 or 0) end
+end
 return jobs
 """
 
@@ -47,6 +52,11 @@ class Flow:
     installation: Installation
     suffix: str = field(default_factory=lambda: secrets.token_hex(4))
     calls: list[SampleCall] = field(default_factory=list)
+
+    @cached_property
+    def servers(self) -> list[redis.Redis]:
+        """A client of each Redis server."""
+        return clients_of(self.installation.redis)
 
     async def iphone(self, name: str) -> Phone:
         user, voip, alert = f"{name}-{self.suffix}", secrets.token_hex(32), secrets.token_hex(32)
@@ -109,16 +119,20 @@ class Flow:
         """Wait until these calls' rounds (those of the flow, unless given) are closed and no job is left."""
         members = [f"default:{call.cid}" for call in calls or self.calls]
         give_up = time.monotonic() + SOON_S
-        while await self.installation.store.client.eval(UNFINISHED, 1, AGENDA, *members):
+        while self.jobs_left(*members):
             assert time.monotonic() < give_up, await self.trail(self.calls[0])
             await asyncio.sleep(0.02)
 
     async def idle(self) -> None:
         """Wait until no job is left, though phones may ring on."""
         give_up = time.monotonic() + SOON_S
-        while await self.installation.store.client.eval(UNFINISHED, 1, AGENDA):
+        while self.jobs_left():
             assert time.monotonic() < give_up, await self.trail(self.calls[0])
             await asyncio.sleep(0.02)
+
+    def jobs_left(self, *members: str) -> int:
+        """Count the jobs that are not finished, and those of these calls that are on the agenda."""
+        return sum(client.eval(UNFINISHED, 0, *members) for client in self.servers)
 
     async def until(self, look: Callable[[], bool], what: str) -> None:
         give_up = time.monotonic() + SOON_S
@@ -164,7 +178,9 @@ async def installation(tmp_path_factory) -> AsyncIterator[Installation]:
     folder = tmp_path_factory.mktemp("installation")
     settings = {"MISSED_GRACE_S": "0.5", "STREAM_QUESTIONS_PER_S": "100", **TWO_WAYS}
     async with Installation(folder, settings, workers=2) as installation:
-        with each_script_has_one_home(installation.redis.url):
+        with ExitStack() as watches:
+            for url in urls_of(installation.redis):
+                watches.enter_context(each_script_has_one_home(url))
             yield installation
 
 

@@ -4,6 +4,7 @@ import json
 
 import pytest
 
+from bellhop.store.homes import Home, partition_of
 from bellhop.store.keys import call_key, round_key, trail_key
 from webhook.intake.apply import webhook_digest
 from webhook.intake.parsing import parse
@@ -23,11 +24,12 @@ async def test_a_repaired_key_lets_the_repeat_ring_once(flow, broken):
         "trail": trail_key("default", call.cid),
         "job": f"rq:job:ring-{webhook_digest('default', call.id)}",
     }[broken]
-    client, stream = flow.installation.store.client, flow.installation.stream
-    await client.set(key, "not what belongs here")
+    store, stream = flow.installation.store, flow.installation.stream
+    store = store.at(partition_of(Home("call", call.cid), store.partitions))
+    await store.call("SET", key, "not what belongs here")
     for attempt in (1, 2):
         assert (await stream.post(ring, webhook_id=call.id, attempt=attempt)).status == 503
-    await client.delete(key)
+    await store.call("DEL", key)
     replies = [await stream.post(ring, webhook_id=call.id, attempt=attempt) for attempt in (3, 4)]
     assert [reply.body["status"] for reply in replies] == ["taken", "already"]
     await flow.rings(ben, jane)
