@@ -37,7 +37,7 @@ class Erasures:
         """Make one pass for all people whose pass is due, unless another worker makes it. Raises as the store does."""
         if not await self._store.call("SET", ERASURE_TURN, self._worker, "NX", "EX", TURN_S):
             return
-        counts = await run(erase_due(), self._store, self._between_steps)
+        counts = await run(erase_due(self._store.partitions), self._store, self._between_steps)
         await self._store.call("DEL", ERASURE_TURN)
         if counts is not None:
             log.info("people_erased", changed=sum(counts.values()))

@@ -42,10 +42,10 @@ class UnusedDataRemover:
         """
         if not await self._store.call("SET", UNUSED_DATA_TURN, self._worker, "NX", "EX", DAY_S):
             return
-        pause = partial(asyncio.sleep, PAUSE_S)
-        counts = await run(count_unused(self._kept.devices), self._store, pause)
+        pause, among = partial(asyncio.sleep, PAUSE_S), self._store.partitions
+        counts = await run(count_unused(self._kept.devices, among), self._store, pause)
         braked = {app: count for app, count in counts.items() if count.is_braked}
         for (tenant, provider, app), count in braked.items():
             log.warning("unused_devices_kept", tenant=tenant, provider=provider, app=app, **count._asdict())
-        removed = await run(remove_unused(self._kept, self._tell, braked), self._store, pause)
+        removed = await run(remove_unused(self._kept, self._tell, among, braked), self._store, pause)
         log.info("unused_data_removed", **removed)

@@ -6,6 +6,7 @@ from bellhop.cli.connection import connect
 from bellhop.cli.options import load_settings, select_tenant, tenant_option
 from bellhop.cli.output import print_json
 from bellhop.privacy.person_export import export
+from bellhop.store.blocking_client import partitions_of
 from bellhop.store.steps import run_blocking
 
 
@@ -19,5 +20,6 @@ def command(user_id: str, tenant: str) -> None:
     """
     settings = load_settings()
     tenant = select_tenant(settings, tenant)
-    document = run_blocking(export(tenant, user_id), connect(settings))
+    redis = connect(settings)
+    document = run_blocking(export(tenant, user_id, partitions_of(redis)), redis)
     print_json(document.model_dump(mode="json"))

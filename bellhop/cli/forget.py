@@ -8,7 +8,7 @@ from bellhop.cli.connection import connect
 from bellhop.cli.options import load_settings, select_tenant, tenant_option
 from bellhop.cli.output import plain
 from bellhop.privacy.forgetting_people import erase_due, forget
-from bellhop.store.blocking_client import run_script, together
+from bellhop.store.blocking_client import partitions_of, run_script, together
 from bellhop.store.steps import run_blocking
 
 
@@ -28,6 +28,6 @@ def command(user_id: str, tenant: str, yes: bool) -> None:
         click.confirm(plain(f"Forget {user_id}? This cannot be undone."), abort=True)
     redis = connect(settings)
     person = forget(partial(together, redis), partial(run_script, redis), tenant, user_id)
-    counts = run_blocking(erase_due(), redis)
+    counts = run_blocking(erase_due(partitions_of(redis)), redis)
     changed = sum(counts.values()) if counts else 0
     click.echo(plain(f"forgot {user_id}: {changed} entries changed; on trails the person is {person.pseudonym} now"))

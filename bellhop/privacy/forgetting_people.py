@@ -6,7 +6,7 @@ each event that comes in. A process that still had the id in memory may write it
 
 import secrets
 from collections import Counter
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from typing import Any
 
 from redis import Redis
@@ -17,6 +17,7 @@ from bellhop.privacy.places import with_scores
 from bellhop.privacy.walk import erase
 from bellhop.store import registry
 from bellhop.store.blocking_client import together
+from bellhop.store.homes import Partition
 from bellhop.store.keys import (
     ERASURES,
     FORGOTTEN,
@@ -140,14 +141,14 @@ def _people(secret: bytes | None, members: Iterable[bytes]) -> ForgottenPeople:
     return ForgottenPeople(secret or b"", map(ForgottenPerson.read, members))
 
 
-def erase_due() -> Steps[Counter[str] | None]:
+def erase_due(among: Sequence[Partition]) -> Steps[Counter[str] | None]:
     """Make one pass for all people whose pass is due. Returns what was changed; None if no pass is due."""
     time, secret = yield [("TIME",), ("GET", FORGOTTEN_HASH_KEY)]
     now = read_time(time)
     (members,) = yield [("ZRANGEBYSCORE", ERASURES, "-inf", now, "LIMIT", 0, MOST_PEOPLE)]
     if not members:
         return None
-    counts = yield from erase(_people(secret, members))
+    counts = yield from erase(_people(secret, members), among)
     if counts is None:
         return Counter()  # the pass stays due
     times = yield [("ZSCORE", FORGOTTEN, member) for member in members]

@@ -5,19 +5,22 @@ and what belongs to another user is left out.
 """
 
 import json
+from collections.abc import Sequence
 from datetime import datetime
 from typing import Annotated, Any
 
 from pydantic import ConfigDict, Field
 
-from bellhop.clock import as_datetime
+from bellhop.clock import Micros, as_datetime
 from bellhop.domain.announcement import PRIVATE_FIELDS
 from bellhop.field_docs import DocumentedModel
 from bellhop.privacy.entries import Context, Entry
 from bellhop.privacy.people import OTHER, EveryoneElse, OnePerson
 from bellhop.privacy.places import OF_TWO_USERS, KeyKind, context_of
-from bellhop.privacy.walk import FoundKey, steps_of_keys
+from bellhop.privacy.walk import STARTS, FoundKey, steps_of_keys
 from bellhop.queue.rq_job import as_json
+from bellhop.store.homes import Partition
+from bellhop.store.scanning import Walk, walk_over
 from bellhop.store.steps import Steps
 
 PLACEHOLDER = "\0"
@@ -58,15 +61,15 @@ class PersonExport(_ExportModel):
     keys: list[ExportedKey]
 
 
-def export(tenant: str, user_id: str) -> Steps[PersonExport]:
-    """Read all keys, step by step."""
-    person, keys, cursor = OnePerson(tenant, user_id, PLACEHOLDER), [], 0
-    while True:
-        cursor, found, now = yield from steps_of_keys(person, cursor)
+def export(tenant: str, user_id: str, among: Sequence[Partition]) -> Steps[PersonExport]:
+    """Read all keys of these partitions, step by step."""
+    person, keys, now = OnePerson(tenant, user_id, PLACEHOLDER), [], Micros(0)
+    walk: Walk | None = walk_over(STARTS, among)
+    while walk:
+        walk, found, now = yield from steps_of_keys(person, walk)
         keys += [_exported(key, person) for key in found if key.whole or key.place.start not in OF_TWO_USERS]
-        if not cursor:
-            keys.sort(key=lambda key: key.key)
-            return PersonExport(app=tenant, user_id=user_id, exported_at=as_datetime(now), keys=keys)
+    keys.sort(key=lambda key: key.key)
+    return PersonExport(app=tenant, user_id=user_id, exported_at=as_datetime(now), keys=keys)
 
 
 def _exported(found: FoundKey, person: OnePerson) -> ExportedKey:

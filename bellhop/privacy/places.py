@@ -11,6 +11,7 @@ from bellhop.privacy import entries
 from bellhop.privacy.entries import Change, Context, Entry
 from bellhop.privacy.people import People
 from bellhop.store import keys
+from bellhop.store.homes import without_tag
 
 EMAILS = keys.start_of(keys.email_key(""))
 """The start of the keys of e-mails that wait."""
@@ -95,7 +96,8 @@ READS: dict[Kind, Callable[[str], tuple[str | int, ...]]] = {
 
 def place_of(key: str) -> KeyKind | None:
     """Return the kind of a key; None if it names no person."""
-    return next((place for place in PLACES if key.startswith(place.start)), None)
+    name = without_tag(key)
+    return next((place for place in PLACES if name.startswith(place.start)), None)
 
 
 def known_place(key: str) -> KeyKind:
@@ -120,7 +122,7 @@ def belongs_to(key: str, place: KeyKind, people: People) -> bool:
 
 def parts_of(key: str, place: KeyKind) -> tuple[str, str]:
     """Return the tenant in a key (empty if it has none), and what follows it."""
-    rest = key.removeprefix(place.start)
+    rest = without_tag(key).removeprefix(place.start)
     if place.start in WITHOUT_TENANT:
         return "", rest
     if place.start == OUTBOXES:

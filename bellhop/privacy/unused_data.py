@@ -17,7 +17,9 @@ from bellhop.privacy.entries import Entry
 from bellhop.privacy.places import DEVICES, Found, known_place, parts_of, read_entries
 from bellhop.privacy.walk import next_keys, replace
 from bellhop.store import registry
-from bellhop.store.keys import devices_key, phones_key, start_of, user_key
+from bellhop.store.homes import Partition
+from bellhop.store.keys import OURS, devices_key, phones_key, start_of, user_key
+from bellhop.store.scanning import Walk, walk_over
 from bellhop.store.scripts import Command
 from bellhop.store.steps import Steps, side_by_side
 
@@ -81,43 +83,43 @@ class AppCount(NamedTuple):
         return self.unused >= FEWEST_BRAKED and self.unused * 100 > self.devices * MOST_PERCENT
 
 
-def count_unused(days: int) -> Steps[dict[AppOfTenant, AppCount]]:
+def count_unused(days: int, among: Sequence[Partition]) -> Steps[dict[AppOfTenant, AppCount]]:
     """Look at the devices of all users, and count those of each app."""
     counts: dict[AppOfTenant, AppCount] = {}
-    cursor = 0
-    while True:
-        cursor, users, now = yield from _next_users(cursor)
+    walk: Walk | None = walk_over([OURS], among)
+    while walk:
+        walk, users, now = yield from _next_users(walk)
         for user in users:
             for device in user.devices:
                 app = user.app_of(device)
                 devices, unused = counts.get(app, AppCount())
                 counts[app] = AppCount(devices + 1, unused + user.is_unused(device, days, now))
-        if not cursor:
-            return counts
+    return counts
 
 
-def remove_unused(kept: KeptDays, tell: Tell, braked: Container[AppOfTenant] = ()) -> Steps[Counter[str]]:
+def remove_unused(
+    kept: KeptDays, tell: Tell, among: Sequence[Partition], braked: Container[AppOfTenant] = ()
+) -> Steps[Counter[str]]:
     """Look at all users. Returns how many devices and how many contacts were removed. Devices of `braked` apps stay."""
     removed: Counter[str] = Counter(devices=0, contacts=0)
-    cursor = 0
-    while True:
-        cursor, users, now = yield from _next_users(cursor)
+    walk: Walk | None = walk_over([OURS], among)
+    while walk:
+        walk, users, now = yield from _next_users(walk)
         for user in users:
             removed["devices"] += yield from _remove_devices(user, kept.devices, now, tell, braked)
             removed["contacts"] += yield from _remove_contact(user, kept.contacts, now)
-        if not cursor:
-            return removed
+    return removed
 
 
-def _next_users(cursor: int) -> Steps[tuple[int, list[StoredUser], Micros]]:
-    """Read some users. Returns the next cursor (0 at the end), the users, and Redis's time."""
-    cursor, keys, now = yield from next_keys(cursor)
+def _next_users(walk: Walk) -> Steps[tuple[Walk | None, list[StoredUser], Micros]]:
+    """Read some users. Returns where the walk goes on (None at its end), the users, and Redis's time."""
+    walk_on, keys, now = yield from next_keys(walk)
     users = dict.fromkeys(parts_of(key, place) for key, place in keys if place.start in OF_USERS)
     reads: list[tuple[str, ...]] = []
     for user in users:
         reads += [("HVALS", devices_key(*user)), ("HGETALL", phones_key(*user)), ("HMGET", user_key(*user), *FIELDS)]
     answers = iter((yield reads) if reads else [])
-    return cursor, [_stored_user(*user, next(answers), next(answers), next(answers)) for user in users], now
+    return walk_on, [_stored_user(*user, next(answers), next(answers), next(answers)) for user in users], now
 
 
 def _stored_user(tenant: str, user_id: str, devices: Any, records: Any, fields: Any) -> StoredUser:

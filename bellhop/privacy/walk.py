@@ -32,13 +32,17 @@ from bellhop.privacy.places import (
 )
 from bellhop.store import registry
 from bellhop.store.async_client import Store
-from bellhop.store.keys import FORGOTTEN_LIFTS, ROUND_PREFIX, call_key, devices_key
+from bellhop.store.homes import Partition
+from bellhop.store.keys import FORGOTTEN_LIFTS, OURS, ROUND_PREFIX, call_key, devices_key, rq_job_key, start_of
 from bellhop.store.redis_clock import read_time
+from bellhop.store.scanning import Walk, walk_over
 from bellhop.store.scripts import Argument, Command
 from bellhop.store.steps import Steps, next_step, side_by_side
 
 KEYS_AT_ONCE = 100
 """About how many keys a step looks at."""
+STARTS = (OURS, start_of(rq_job_key("")))
+"""The starts of all keys that may name people."""
 ENTRIES_AT_ONCE = 25
 """How many entries a script changes: it must not take ten milliseconds."""
 
@@ -58,17 +62,21 @@ class FoundKey(NamedTuple):
     """The entries that name them, if it is not the whole key."""
 
 
-def next_keys(cursor: int) -> Steps[tuple[int, list[tuple[str, KeyKind]], Micros]]:
-    """Return the next cursor (0 at the end), some keys that may name people, each with its kind, and Redis's time."""
-    (cursor_now, names), time = yield [("SCAN", cursor, "COUNT", KEYS_AT_ONCE), ("TIME",)]
+def next_keys(walk: Walk) -> Steps[tuple[Walk | None, list[tuple[str, KeyKind]], Micros]]:
+    """Return where the walk goes on (None at its end), some keys that may name people, with their kinds, and the time.
+
+    The time is Redis's.
+    """
+    answer, time = yield [walk.command(KEYS_AT_ONCE), ("TIME",)]
+    walk_on, names = walk.after(answer)
     texts = [name.decode("utf-8", "surrogateescape") for name in names]
     keys = [(key, place) for key in texts if (place := place_of(key)) and _is_text(key)]
-    return int(cursor_now), keys, read_time(time)
+    return walk_on, keys, read_time(time)
 
 
-def steps_of_keys(people: People, cursor: int = 0) -> Steps[tuple[int, list[FoundKey], Micros]]:
-    """Look at some keys. Returns the next cursor (0 at the end), the keys that name the people, and Redis's time."""
-    cursor, keys, now = yield from next_keys(cursor)
+def steps_of_keys(people: People, walk: Walk) -> Steps[tuple[Walk | None, list[FoundKey], Micros]]:
+    """Look at some keys. Returns where the walk goes on, the keys that name the people, and Redis's time."""
+    walk_on, keys, now = yield from next_keys(walk)
     types = (yield [("TYPE", key) for key, _ in keys]) if keys else []
     keys = [(key, place) for (key, place), type_ in zip(keys, types, strict=True) if _text(type_) == place.kind]
     answers = (yield [READS[place.kind](key) for key, place in keys]) if keys else []
@@ -79,27 +87,26 @@ def steps_of_keys(people: People, cursor: int = 0) -> Steps[tuple[int, list[Foun
         pairs = [] if whole else found_in(context_of(key, place, people), place, stored)
         if stored and (whole or pairs):
             found.append(FoundKey(key, place, whole, stored, pairs))
-    return cursor, found, now
+    return walk_on, found, now
 
 
-def erase(people: People) -> Steps[Counter[str] | None]:
+def erase(people: People, among: Sequence[Partition]) -> Steps[Counter[str] | None]:
     """Make the people unreadable in all keys. Returns how many entries were changed, by the start of their keys.
 
     It returns None if a forgotten person registered again meanwhile: then `people` is outdated.
     """
     counts: Counter[str] = Counter()
     (lifts,) = yield [("GET", FORGOTTEN_LIFTS)]
-    cursor = 0
-    while True:
-        cursor, found, now = yield from steps_of_keys(people, cursor)
+    walk: Walk | None = walk_over(STARTS, among)
+    while walk:
+        walk, found, now = yield from steps_of_keys(people, walk)
         for key in found:
             (lifts_now,) = yield [("GET", FORGOTTEN_LIFTS)]
             if lifts_now != lifts:
                 return None
             answers = yield from _change(key, now)
             counts[key.place.start] += sum(answer for answer in answers if isinstance(answer, int))
-        if not cursor:
-            return counts
+    return counts
 
 
 def _change(found: FoundKey, now: Micros) -> Steps[list[Any]]:

@@ -19,6 +19,9 @@ def start_of(key: str) -> str:
     return ":".join(key.split(":")[:2]) + ":"
 
 
+OURS = "bellhop:"
+"""The start of all keys of Bellhop, except those of RQ's data model."""
+
 # Of a call
 
 CALL_PREFIX = "bellhop:call:"

@@ -20,9 +20,9 @@ _ONLY_KEYS = frozenset({"MGET", "EXISTS", "DEL", "UNLINK"})
 _TWO_KEYS = frozenset({"COPY", "RENAME", "LMOVE", "BLMOVE"})
 _READS = frozenset(
     {
-        *("GET", "MGET", "STRLEN", "EXISTS", "TYPE", "TTL", "PTTL", "TIME", "PING"),
+        *("GET", "MGET", "STRLEN", "EXISTS", "TYPE", "TTL", "PTTL", "TIME", "PING", "SCAN"),
         *("HGET", "HMGET", "HGETALL", "HKEYS", "HVALS", "HLEN", "HEXISTS", "HSCAN"),
-        *("LRANGE", "LLEN", "LINDEX", "LPOS", "SMEMBERS", "SCARD", "SISMEMBER", "SSCAN"),
+        *("LRANGE", "LLEN", "LINDEX", "LPOS", "SMEMBERS", "SCARD", "SISMEMBER", "SSCAN", "XREVRANGE"),
         *("ZRANGE", "ZRANGEBYSCORE", "ZREVRANGE", "ZREVRANGEBYSCORE", "ZSCORE", "ZMSCORE", "ZCARD", "ZCOUNT", "ZSCAN"),
     }
 )
@@ -100,6 +100,8 @@ def _key_positions(command: tuple[Argument, ...]) -> slice:
         return slice(0, 0)
     if name in _ONLY_KEYS:
         return slice(1, None)
+    if name == "SCAN":  # SCAN cursor MATCH pattern (bellhop/store/scanning.py)
+        return slice(3, 4)
     if name in ("EVAL", "EVALSHA"):
         return slice(3, 3 + int(command[2]))
     return slice(1, 3 if name in _TWO_KEYS else 2)

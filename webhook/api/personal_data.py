@@ -10,7 +10,7 @@ from pydantic import ConfigDict
 from bellhop.field_docs import DocumentedModel
 from bellhop.privacy.forgetting_people import forget
 from bellhop.privacy.person_export import PersonExport, export
-from bellhop.store.blocking_client import together
+from bellhop.store.blocking_client import partitions_of, together
 from bellhop.store.keys import EXPORT_RUNS
 from bellhop.store.steps import run_blocking
 from webhook.api.operation import ApiRequest, Operations
@@ -54,6 +54,6 @@ def export_user(request: ApiRequest) -> PersonExport:
     if not redis.set(EXPORT_RUNS, "1", nx=True, ex=EXPORT_LASTS_S):
         raise ApiError(ApiErrorKind.TOO_MANY_EXPORTS, headers={"Retry-After": str(TRY_AGAIN_S)})
     try:
-        return run_blocking(export(request.tenant, request.user_id), redis)
+        return run_blocking(export(request.tenant, request.user_id, partitions_of(redis)), redis)
     finally:
         redis.delete(EXPORT_RUNS)

@@ -10,6 +10,7 @@ from bellhop.cli import main
 from bellhop.privacy.forgetting_people import erase_due, forget, forgotten_at, lift
 from bellhop.store import registry
 from bellhop.store.blocking_client import run_script, together
+from bellhop.store.homes import ALONE
 from bellhop.store.keys import ERASURE_TURN, ERASURES, devices_key, owner_key, trail_key, user_key
 from bellhop.store.scripts import Command, by_source
 from bellhop.store.steps import run_blocking
@@ -32,7 +33,7 @@ def forget_jane(redis_client):
 
 def run_with(redis_client, meanwhile):
     """Make a pass; call `meanwhile` once, before the first change."""
-    steps, done = erase_due(), []
+    steps, done = erase_due(ALONE), []
     commands = next(steps)
     try:
         while True:
@@ -69,7 +70,7 @@ def test_a_stamp_that_changes_during_a_pass_waits_for_the_next(redis_client, for
     run_with(redis_client, lambda: redis_client.hset(call, "a:jane", 5))
     assert redis_client.hgetall(call) == {b"a:jane": b"5", f"d:{pseudonym}".encode(): b"1", b"version": b"8"}
     forget_jane()
-    run_blocking(erase_due(), redis_client)
+    run_blocking(erase_due(ALONE), redis_client)
     stamps = {f"a:{pseudonym}".encode(): b"5", f"d:{pseudonym}".encode(): b"1", b"version": b"9"}
     assert redis_client.hgetall(call) == stamps
     assert redis_client.ttl(call) > 0
@@ -90,7 +91,7 @@ def test_who_is_back_during_a_pass_keeps_the_new_device(redis_client, forget_jan
     (device,) = registry.decode(redis_client.hvals(devices_key("default", "jane")))
     assert device.registered_at == 9
     assert redis_client.get(owner_key("default", phone.key)) == b"jane"
-    run_blocking(erase_due(), redis_client)
+    run_blocking(erase_due(ALONE), redis_client)
     assert redis_client.exists(devices_key("default", "jane"), user_key("default", "jane")) >= 1
 
 
@@ -99,7 +100,7 @@ def test_a_key_of_another_type_stops_no_pass(redis_client, forget_jane):
     redis_client.rpush(trail_key("default", "default:2"), settled("jane"), "no line", b"\xff")
     redis_client.set(b"bellhop:trail:default:\xff", 1)
     pseudonym = forget_jane()
-    run_blocking(erase_due(), redis_client)
+    run_blocking(erase_due(ALONE), redis_client)
     assert redis_client.lindex(trail_key("default", "default:2"), 0) == settled(pseudonym).encode()
 
 
@@ -146,5 +147,5 @@ def test_only_a_deliberate_registration_brings_somebody_back(redis_url, redis_cl
     assert not redis_client.exists(devices_key("default", "jane"))
     assert CliRunner().invoke(main, ["devices", "add", "jane", *token]).exit_code == 0
     assert redis_client.zcard(ERASURES) == 0
-    run_blocking(erase_due(), redis_client)
+    run_blocking(erase_due(ALONE), redis_client)
     assert redis_client.hlen(devices_key("default", "jane")) == 1

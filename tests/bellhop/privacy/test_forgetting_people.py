@@ -28,6 +28,7 @@ from bellhop.sandbox.stream_webhooks import SampleCall
 from bellhop.store import email_scripts, keys, phones, registry
 from bellhop.store.blocking_client import run_script, together
 from bellhop.store.call_scripts import EventToTake, record_attempt, take_event
+from bellhop.store.homes import ALONE
 from bellhop.store.keys import ERASURES, FORGOTTEN, round_key, trail_key, user_key
 from bellhop.store.limit_scripts import count_for_caller
 from bellhop.store.steps import run_blocking
@@ -217,7 +218,7 @@ class History:
         for key in (ERASURES, FORGOTTEN):
             for member, at in self.client.zrange(key, 0, -1, withscores=True):
                 self.client.zadd(key, {member: at - after_us})
-        return run_blocking(erase_due(), self.client)
+        return run_blocking(erase_due(ALONE), self.client)
 
 
 @pytest.fixture
@@ -340,7 +341,7 @@ def test_the_table_has_every_kind_of_key_that_names_a_person(history):
     kinds = {place_of(key.decode()).start: history.client.type(key).decode() for key in named}
     assert kinds == {place.start: place.kind for place in PLACES}, "each of the table is tested"
     assert len({place.start for place in PLACES}) == len(PLACES)
-    document = run_blocking(export("default", JANE), history.client)
+    document = run_blocking(export("default", JANE, ALONE), history.client)
     exported = {key.key for key in document.keys}
     of_others = {f"bellhop:{kind}:default:ben" for kind in ("person", "held-back")}
     assert of_others <= {key.decode() for key in named}
@@ -363,7 +364,7 @@ def test_an_export_has_other_peoples_ids_and_no_more(history):
     letter = DeadLetter("backend", "default", blocked.cid, told.document(), "away", history.context.now())
     together(history.client, *bury(letter, 60))
     assert b"Benedict" in b"".join(everything(history.client).values())
-    text = run_blocking(export("default", JANE), history.client).model_dump_json()
+    text = run_blocking(export("default", JANE, ALONE), history.client).model_dump_json()
     for told_by_others in ("Benedict", "caller_blocked", "never_from", "support", OTHER):
         assert told_by_others not in text
     for own in (NAME, EMAIL, APNS_TOKEN, '"caller_id":"ben"', "default:blocked"):

@@ -12,6 +12,7 @@ from bellhop.privacy.unused_data import KeptDays, remove_unused
 from bellhop.settings import Settings
 from bellhop.store import phones, registry
 from bellhop.store.blocking_client import run_script
+from bellhop.store.homes import ALONE
 from bellhop.store.keys import UNUSED_DATA_TURN, devices_key, owner_key, user_key
 from bellhop.store.scripts import Command
 from bellhop.store.steps import run_blocking
@@ -49,7 +50,7 @@ def left(redis_client, user):
 
 
 def removed(redis_client, kept=KEPT, tell=lambda *_: None):
-    return dict(run_blocking(remove_unused(kept, tell), redis_client))
+    return dict(run_blocking(remove_unused(kept, tell, ALONE), redis_client))
 
 
 def test_a_device_without_a_use_goes_with_its_owner(redis_client, devices):
@@ -102,7 +103,7 @@ def test_what_is_used_meanwhile_stays(redis_client, devices):
             commands = steps.send((yield commands))
 
     with pytest.raises(RuntimeError) as ended:  # StopIteration within a generator
-        run_blocking(meanwhile(remove_unused(KEPT, lambda *_: None)), redis_client)
+        run_blocking(meanwhile(remove_unused(KEPT, lambda *_: None, ALONE)), redis_client)
     assert ended.value.__cause__.value == {"devices": 0, "contacts": 0}
     assert redis_client.hlen(devices_key("default", "jane")) == 1
 

@@ -7,6 +7,7 @@ from hypothesis import strategies as st
 from bellhop.store import keys
 from bellhop.store.homes import Home, Partition, partition_of, partitions
 from bellhop.store.routing import merged, route, split, stages
+from bellhop.store.scanning import walk_over
 from bellhop.store.scripts import Command
 
 SIXTEEN = partitions(16)
@@ -83,3 +84,10 @@ def test_stages_keep_the_order_between_nodes(commands):
 def test_a_key_outside_all_partitions_stays_as_it_is():
     (routed,) = route([("SET", "bellhop:{partitions}:count", 16, "NX")], SIXTEEN)
     assert routed == (Partition("partitions"), ("SET", "bellhop:{partitions}:count", 16, "NX"), False)
+
+
+def test_a_walk_over_the_keys_of_a_partition_goes_to_its_node():
+    (routed, time) = route([walk_over(["bellhop:"], SIXTEEN[3:5]).command(9), ("TIME",)], SIXTEEN)
+    pattern = SIXTEEN[3].key("bellhop:") + "*"
+    assert routed == (SIXTEEN[3], ("SCAN", 0, "MATCH", pattern, "COUNT", 9), True)
+    assert time.partition == SIXTEEN[3]
