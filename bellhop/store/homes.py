@@ -139,11 +139,6 @@ def names_of(key: str, among: Sequence[Partition]) -> list[str]:
     return [partition.key(key) for partition in places]
 
 
-def beside(other: str, key: str, among: Sequence[Partition]) -> str:
-    """Return the name of a key that each partition has, in the partition where the home of `other` is."""
-    return partition_of(home_of(other), among).key(key)
-
-
 def partitions(count: int) -> Sequence[Partition]:
     """Return the partitions of a cluster. They are spread evenly over its slots, so each server gets equally many."""
     tags = (f"{count}.{number}" for number in range(SLOTS))

@@ -15,7 +15,6 @@ from bellhop.store.homes import (
     SLOTS,
     Home,
     Partition,
-    beside,
     common_home,
     home_of,
     partition_of,
@@ -111,12 +110,6 @@ def test_the_tag_of_a_key_can_be_removed(start, end, count):
 
 def test_other_braces_stay_in_a_key():
     assert without_tag(keys.trail_key("acme", "default:{a}:1")) == keys.trail_key("acme", "default:{a}:1")
-
-
-def test_a_key_of_each_partition_has_a_name_beside_another_key():
-    among, call = partitions(16), keys.call_key("acme", "default:1")
-    assert beside(call, keys.AGENDA, among) == "bellhop:{16.20}:agenda"
-    assert beside(call, keys.AGENDA, ALONE) == keys.AGENDA
 
 
 @pytest.mark.parametrize("count", [1, 16, 100])
