@@ -67,6 +67,7 @@ PURE = {
     "bellhop.queue.job_payloads",
     "bellhop.queue.rq_job",
     "bellhop.spoken_time",
+    "bellhop.store.homes",
     "bellhop.store.keys",
     "bellhop.store.sentinel",
     "bellhop.trail",
