@@ -1,5 +1,6 @@
 """The objects that all views of the web process share, made once for each process."""
 
+import math
 import time
 from functools import partial
 from typing import Any
@@ -10,7 +11,7 @@ from bellhop.audience import audience
 from bellhop.clock import Micros, Seconds, micros
 from bellhop.privacy.forgetting_people import KnownForgotten
 from bellhop.settings import Settings
-from bellhop.store.blocking_client import blocking, run_script
+from bellhop.store.blocking_client import blocking, partitions_of, run_script
 from bellhop.store.redis_clock import RedisClock, read_time
 from bellhop.store.redis_url import shown, shown_database
 from bellhop.store.replication import ReplicatedScripts
@@ -78,13 +79,19 @@ class WebContext:
             settings.webhook_unreadable_kept,
             FrequentRepeats(settings.webhook_repeats_per_minute),
             KnownForgotten(),
-            settings.rings_waiting_per_app if settings.has_several_tenants else 0,
+            self._rings_waiting_per_app(settings),
         )
         self.refused_receipts = FrequentRepeats(1)
         self.body_limits = BodyLimits(settings.webhook_max_bytes, settings.webhook_gzip_ratio)
         self.failures = FailureLimit(settings.webhook_failures_per_minute)
         self._webhook_networks = networks(settings.webhook_networks)
         self._clock, self._clock_valid_until_s = RedisClock(), 0.0
+
+    def _rings_waiting_per_app(self, settings: Settings) -> int:
+        """Return how many rings of one app may wait in a partition; 0 if nothing bounds them."""
+        if not settings.has_several_tenants:
+            return 0
+        return math.ceil(settings.rings_waiting_per_app / len(partitions_of(self.redis)))
 
     def accepts_webhooks_from(self, address: str | None) -> bool:
         """Return whether the settings allow webhooks from `address`."""
