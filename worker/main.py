@@ -23,7 +23,8 @@ from bellhop.settings.pushes_file import read_pushes
 from bellhop.store.async_client import Store
 from bellhop.store.redis_clock import RedisClock
 from bellhop.store.redis_url import shown
-from bellhop.store.refusals import PROBE, is_cluster
+from bellhop.store.refusals import needs_other_settings, probes
+from bellhop.store.retry import is_away, until_redis_answers
 from bellhop.stream_api import DeviceApps, StreamApi, stream_apis
 from bellhop.telemetry import metrics, tracing
 from bellhop.telemetry.outage import RedisOutage, redis_outage
@@ -78,7 +79,7 @@ def run(settings: Settings) -> int:
 
 async def _run(settings: Settings) -> int:
     store = Store.from_url(settings.redis_url)
-    await _refuse_cluster(store)
+    is_known = await _refuse_wrong_redis(store)
     clock = RedisClock()
     try:
         senders, endpoints = configured_senders(settings, store), event_channels(settings, store, clock)
@@ -95,10 +96,12 @@ async def _run(settings: Settings) -> int:
     tellers = CallerTellers(settings, clock) if STREAM in queue_limits(settings) else None
     worker = _queue_worker(settings, store, senders, endpoints, tellers, session, clock)
     collect_garbage_rarely()
+    watch = None if is_known else asyncio.create_task(_stop_at_a_wrong_redis(store, worker))
     try:
         await worker.run()
     finally:
         stop_signals.ignore()
+        has_ended = watch is not None and not watch.cancel()
         closing = [sender.close() for sender in (*senders.values(), *endpoints.values())]
         await asyncio.gather(*closing, return_exceptions=True)
         await metrics.flush(store)
@@ -106,6 +109,8 @@ async def _run(settings: Settings) -> int:
         if tellers:
             await tellers.close()
         await store.close()
+    if watch is not None and has_ended:
+        await watch
     return 0
 
 
@@ -116,14 +121,28 @@ async def _cannot_start(store: Store, reason: str) -> int:
     return 1
 
 
-async def _refuse_cluster(store: Store) -> None:
-    """Raise RedisError on a cluster node, where this worker could never take a job. Other faults may pass: it waits."""
+async def _refuse_wrong_redis(store: Store) -> bool:
+    """Raise RedisError if the settings do not fit this Redis: the worker could never take a job.
+
+    Returns whether they fit; False if that is not known yet. Then the worker waits, and its lease logs what is wrong.
+    """
     try:
-        await store.call(*PROBE)
+        await store.together(*probes(store.partitions), in_order=False)
     except RedisError as error:
-        if is_cluster(error):
+        if needs_other_settings(error):
             raise
-        # The lease logs what is wrong.
+        return not is_away(error)
+    return True
+
+
+async def _stop_at_a_wrong_redis(store: Store, worker: QueueWorker) -> None:
+    """Wait until Redis answers. If the settings do not fit it, stop the worker, and raise RedisError."""
+    try:
+        await until_redis_answers(lambda: store.together(*probes(store.partitions), in_order=False))
+    except RedisError as error:
+        if needs_other_settings(error):
+            worker.stop()
+            raise
 
 
 def _queue_worker(

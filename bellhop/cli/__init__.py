@@ -28,6 +28,7 @@ COMMANDS = {
     "reachability": "Say whether USER_ID can be rung now, and why not.",
     "outcomes": "List every outcome of a push, and what it means.",
     "scripts": "List the Redis scripts by the SHA that Redis shows.",
+    "rq": "Run RQ's own commands on Bellhop's queues.",
     "replay": "Queue failed jobs again.",
     "events": "List and resend events for your backend.",
     "export": "Print all that is kept of USER_ID, as JSON.",

@@ -81,6 +81,11 @@ def servers_of(redis: Redis) -> Sequence[Redis]:
     return redis.servers if isinstance(redis, ClusterRedis) else [redis]
 
 
+def server_of(redis: Redis, partition: Partition) -> Redis:
+    """Return a client for the server that has a partition. Raises as redis-py does."""
+    return redis.server_of(partition) if isinstance(redis, ClusterRedis) else redis
+
+
 def together(redis: Redis, *commands: Command | tuple[Argument, ...], in_order: bool = True) -> list[Any]:
     """Run commands and scripts in one round trip, or none if there are none; returns their answers.
 

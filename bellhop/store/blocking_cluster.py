@@ -9,13 +9,14 @@ from redis import Redis
 from redis.exceptions import ConnectionError as RedisConnectionError
 from redis.exceptions import RedisError
 
-from bellhop.store.cluster_map import READ_AGAIN_S, SLOTS_COMMAND, ClusterMap, Node, away
+from bellhop.store.cluster_map import NO_NODE, READ_AGAIN_S, SLOTS_COMMAND, ClusterMap, Node, away
 from bellhop.store.cluster_sending import NodeBatch, sendings
-from bellhop.store.homes import partitions
+from bellhop.store.homes import Partition, partitions
 from bellhop.store.redis_url import RedisAddress
 from bellhop.store.routing import AnyCommand, Routed, merged, route, split, stages
 from bellhop.store.scripts import Command, by_digest, names, source
 from bellhop.store.sentinel import DEMOTED, LATE_S
+from bellhop.store.wrong_redis import count_commands, refuse_other_count, why_no_map
 
 NO_PIPELINE = "a cluster has no pipeline over all nodes: use bellhop.store.blocking_client.together"
 
@@ -29,16 +30,40 @@ class ClusterRedis(Redis):
         self.partitions = partitions(address.partitions)
         self._map, self._clients = ClusterMap(address.nodes), dict[Node, Redis]()
         self._reading, self._read_at_s = threading.Lock(), 0.0
-        super().__init__(connection_pool=self._client(Node(*address.nodes[0])).connection_pool)
+        self._no_map: RedisError = RedisConnectionError(NO_NODE)
+        """Why the map could not be read."""
+        self._fits = False
+        """Whether the number of partitions is known to be the stored one."""
+        super().__init__(connection_pool=self.client_of(Node(*address.nodes[0])).connection_pool)
 
     @property
     def servers(self) -> Sequence[Redis]:
-        """The clients of the nodes that have slots. Raises ConnectionError if no node answers."""
+        """The clients of the nodes that have slots. Raises RedisError if none answers, or if it is no cluster."""
+        return [self.client_of(node) for node in self.nodes]
+
+    @property
+    def nodes(self) -> Sequence[Node]:
+        """The nodes that have slots. Raises as `servers` does."""
         if not self._map.nodes:
             self._read_map()
         if not self._map.nodes:
-            raise RedisConnectionError("no node of the cluster answers")
-        return [self._client(node) for node in self._map.nodes]
+            raise why_no_map(self._no_map)
+        return self._map.nodes
+
+    def server_of(self, partition: Partition) -> Redis:
+        """Return the client of the node that has a partition. Raises as `servers` does."""
+        if not self._fits:
+            self._refuse_wrong_redis()
+        node = self._map.node_of(partition)
+        if node is None:
+            raise RedisConnectionError(NO_NODE)
+        return self.client_of(node)
+
+    def client_of(self, node: Node) -> Redis:
+        """Return the client of one node."""
+        if node not in self._clients:
+            self._clients[node] = self._connect(self._address.of_node(*node))
+        return self._clients[node]
 
     def execute_command(self, *args: Any, **options: Any) -> Any:
         """Run one command; redis-py's methods call this."""
@@ -70,6 +95,8 @@ class ClusterRedis(Redis):
         ]
 
     def _run_routed(self, routed: Sequence[Routed], *, in_order: bool, options: dict[str, Any]) -> list[Any]:
+        if not self._fits:
+            self._refuse_wrong_redis()
         if any(self._map.node_of(part.partition) is None for part in routed):
             self._read_map()
         nodes = [self._map.node_of(part.partition) for part in routed]
@@ -78,6 +105,13 @@ class ClusterRedis(Redis):
         for stage in stages(nodes, reads) if routed else ():
             answers += self._run_side_by_side(routed[stage.start : stage.stop], options)
         return answers
+
+    def _refuse_wrong_redis(self) -> None:
+        """Raise WrongRedisError if this is not a cluster, or has another number of partitions."""
+        count = len(self.partitions)
+        if self.nodes:
+            refuse_other_count(count, self._run_side_by_side(route(count_commands(count), self.partitions), {}))
+        self._fits = True
 
     def _run_side_by_side(self, routed: Sequence[Routed], options: dict[str, Any]) -> list[Any]:
         steps, answers = sendings(routed, self._map, self.partitions), None
@@ -93,7 +127,7 @@ class ClusterRedis(Redis):
 
     def _exchange(self, batch: NodeBatch, options: dict[str, Any]) -> list[Any]:
         """Send a batch; returns the answer to each command. If the node is away, the error is each answer."""
-        client, sent_at_s = self._client(batch.node), time.monotonic()
+        client, sent_at_s = self.client_of(batch.node), time.monotonic()
         try:
             if len(batch.commands) == 1:  # the answer may need the options of redis-py's method
                 answers = [client.execute_command(*_sent(batch.commands[0]), **options)]  # type: ignore[no-untyped-call]
@@ -112,7 +146,7 @@ class ClusterRedis(Redis):
         return answers
 
     def _load_scripts(self, node: Node) -> None:
-        _in_one_packet(self._client(node), [("SCRIPT", "LOAD", source(name)) for name in names()])
+        _in_one_packet(self.client_of(node), [("SCRIPT", "LOAD", source(name)) for name in names()])
 
     def _read_map(self, avoid: Node | None = None) -> None:
         asked_at_s = time.monotonic()
@@ -121,18 +155,14 @@ class ClusterRedis(Redis):
                 return
             for node in self._map.candidates(avoid):
                 try:
-                    slots = self._client(node).execute_command(*SLOTS_COMMAND)  # type: ignore[no-untyped-call]
-                except RedisError:
+                    slots = self.client_of(node).execute_command(*SLOTS_COMMAND)  # type: ignore[no-untyped-call]
+                except RedisError as error:
+                    self._no_map = error
                     continue
                 if isinstance(slots, list) and slots:
                     self._map.note(slots, node)
                     break
             self._read_at_s = time.monotonic()
-
-    def _client(self, node: Node) -> Redis:
-        if node not in self._clients:
-            self._clients[node] = self._connect(self._address.of_node(*node))
-        return self._clients[node]
 
 
 def _sent(command: AnyCommand) -> Sequence[Any]:

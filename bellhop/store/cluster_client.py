@@ -24,6 +24,7 @@ from bellhop.store.routing import AnyCommand, Routed, merged, route, split, stag
 from bellhop.store.scripts import Argument, Command
 from bellhop.store.sentinel import DEMOTED, LATE_S
 from bellhop.store.single_server import SingleServer
+from bellhop.store.wrong_redis import count_commands, refuse_other_count, why_no_map
 
 
 class ClusterServers:
@@ -40,6 +41,10 @@ class ClusterServers:
         self._map = ClusterMap(address.nodes)
         self._servers: dict[Node, SingleServer] = {}
         self._reading, self._read_at_s = asyncio.Lock(), 0.0
+        self._no_map: RedisError = RedisConnectionError(NO_NODE)
+        """Why the map could not be read."""
+        self._fits = False
+        """Whether the number of partitions is known to be the stored one."""
 
     def ask(self, command: Command, *behind: tuple[Argument, ...]) -> None:
         """Return None: only `together` sends a command again that a node has not run."""
@@ -116,6 +121,8 @@ class ClusterServers:
     async def _run_routed(self, routed: Sequence[Routed], *, in_order: bool) -> list[Any]:
         if not routed:
             return []
+        if not self._fits:
+            await self._refuse_wrong_redis()
         if any(self._map.node_of(part.partition) is None for part in routed):
             await self.read_map()
         if not in_order:
@@ -125,6 +132,15 @@ class ClusterServers:
         for stage in stages(nodes, [part.reads for part in routed]):
             answers += await self._run_side_by_side(routed[stage.start : stage.stop])
         return answers
+
+    async def _refuse_wrong_redis(self) -> None:
+        """Raise WrongRedisError if this is not a cluster, or has another number of partitions."""
+        await self.read_map()
+        if not self._map.nodes:
+            raise why_no_map(self._no_map)
+        count = len(self.partitions)
+        refuse_other_count(count, await self._run_side_by_side(route(count_commands(count), self.partitions)))
+        self._fits = True
 
     async def _run_side_by_side(self, routed: Sequence[Routed]) -> list[Any]:
         """Run commands until each has run, or its node is away. Those of one partition run in order."""
@@ -183,8 +199,10 @@ class ClusterServers:
     async def _slots_of(self, node: Node) -> tuple[Node, Any]:
         try:
             (slots,) = await self._server(node).exchange([SLOTS_COMMAND])
-        except RedisError:
-            slots = None
+        except RedisError as error:
+            slots = error
+        if isinstance(slots, RedisError):
+            self._no_map = slots
         return node, slots if isinstance(slots, list) else None
 
     def _server(self, node: Node) -> SingleServer:

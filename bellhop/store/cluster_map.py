@@ -87,14 +87,19 @@ class ClusterMap:
     def note(self, slots: Sequence[Any], asked: Node) -> None:
         """Take the answer of a node to CLUSTER SLOTS."""
         self._ranges = tuple(
-            (int(first), int(last), Node(_host(host) or asked.host, int(port)))
-            for first, last, (host, port, *_), *_ in slots
+            (int(first), int(last), node_at(host, port, asked)) for first, last, (host, port, *_), *_ in slots
         )
         self._places = {}
 
     def note_moved(self, partition: Partition, node: Node) -> None:
         """Take a node's word that another one has the slot of a partition."""
         self._places[partition] = node
+
+
+def node_at(host: Any, port: Any, asked: Node) -> Node:
+    """Return the node of an entry of CLUSTER SLOTS. Without a host, it is at the address of the node that was asked."""
+    text = host.decode() if isinstance(host, bytes) else host or ""
+    return Node(asked.host if text in ("", "?") else text, int(port))
 
 
 def target_of(error: AskError, asked: Node) -> Node:
@@ -122,8 +127,3 @@ def away(answer: Any) -> RedisError | None:
     if isinstance(answer, ResponseError) and (code_of(answer) == "CLUSTERDOWN" or _CLUSTER_IS_DOWN in str(answer)):
         return RedisConnectionError(str(answer), status_code="CLUSTERDOWN")
     return answer if isinstance(answer, (RedisConnectionError, RedisTimeoutError)) else None
-
-
-def _host(host: Any) -> str:
-    text = host.decode() if isinstance(host, bytes) else host or ""
-    return "" if text == "?" else text

@@ -247,6 +247,8 @@ def death_noticed_key(worker: str) -> str:
 
 # RQ's own, named as RQ names them
 
+RQ_PREFIX = "rq:"
+"""The start of all keys of RQ."""
 RQ_QUEUES = "rq:queues"
 """A set: the keys of all queues."""
 RQ_WORKERS = "rq:workers"
@@ -340,6 +342,9 @@ METRICS_KEY = "bellhop:metrics"
 PROBE_FROM = "bellhop:probe:never"
 PROBE_TO = "bellhop:probe:absent"
 """Two keys that never exist. A copy from the one to the other tests whether Redis takes writes."""
+PARTITION_COUNT = "bellhop:{partitions}:count"
+"""A string: the number of partitions on a Redis Cluster. The key has a tag of its own, so that its slot does not depend
+on the number."""
 WEB_PROCESSES = "bellhop:web-processes"
 """A hash: the web processes that run, with their machines and clocks, as JSON."""
 LAST_CHECK = "bellhop:last-check"

@@ -3,17 +3,23 @@
 A Redis that is full, read-only or part of a cluster answers every PING and every read. Only a write shows the fault.
 """
 
-from redis import Redis
-from redis.exceptions import RedisError
+from collections.abc import Iterable
 
+from redis import Redis
+from redis.exceptions import RedisError, ResponseError
+
+from bellhop.store.blocking_client import partitions_of, together
+from bellhop.store.homes import Partition
 from bellhop.store.keys import PROBE_FROM, PROBE_TO
 from bellhop.store.redis_internals import code_of
+from bellhop.store.scripts import Argument
+from bellhop.store.wrong_redis import WrongRedisError
 
-NO_CLUSTER = (
-    "is a cluster node, and Redis Cluster is not supported: use one Redis server, or a managed Redis with cluster mode "
-    "off (docs/redis.md)"
+A_CLUSTER_NODE = (
+    "is a cluster node: begin BELLHOP_REDIS_URL with redis+cluster:// (rediss+cluster:// for TLS), see docs/redis.md"
 )
 CLUSTER_CODES = frozenset({"CROSSSLOT", "MOVED", "ASK", "TRYAGAIN", "CLUSTERDOWN"})
+"""The codes with which a cluster node refuses the client of a single server."""
 REFUSALS = {
     "OOM": "is full and refuses writes: raise its setting maxmemory",
     "READONLY": "is a read-only replica: set BELLHOP_REDIS_URL to its primary, or to the Sentinels",
@@ -26,23 +32,31 @@ REFUSALS = {
     "NOAUTH": "needs a user or a password: write them into BELLHOP_REDIS_URL",
     "WRONGPASS": "does not accept the user and the password in BELLHOP_REDIS_URL: correct them",
     "NOPERM": "does not allow its user what Bellhop needs: give the user the rights in docs/redis.md",
-    **dict.fromkeys(CLUSTER_CODES, NO_CLUSTER),
+    "CLUSTERDOWN": "is a cluster without a master for some slots: wait for the failover, or start the missing node; "
+    "with cluster-require-full-coverage no, the other masters go on meanwhile",
 }
 """By the code of Redis's error: what is wrong, and what to do. Each continues a sentence that begins with "Redis"."""
 
-PROBE = ("COPY", PROBE_FROM, PROBE_TO)
-"""A write that changes nothing, because its source never exists. Redis refuses it as it refuses any other write. The
-two keys have different slots, so a cluster node refuses it too."""
+
+def probes(partitions: Iterable[Partition]) -> list[tuple[Argument, ...]]:
+    """Return a write for each partition that changes nothing, because its source never exists.
+
+    Redis refuses it as it refuses any other write. Without a tag, the two keys have different slots. So a cluster node
+    refuses it, if the URL names a single server.
+    """
+    return [("COPY", partition.key(PROBE_FROM), partition.key(PROBE_TO)) for partition in partitions]
 
 
 def try_to_write(redis: Redis) -> None:
     """Raise the error that Redis would answer to a write."""
-    redis.execute_command(*PROBE)  # type: ignore[no-untyped-call]
+    together(redis, *probes(partitions_of(redis)), in_order=False)
 
 
 def refusal_of(error: RedisError) -> str:
     """Say why Redis refused a command, and what to do. Empty if it did not refuse it, but gave no answer at all."""
-    return REFUSALS.get(code_of(error), "")
+    if isinstance(error, WrongRedisError):
+        return str(error)
+    return A_CLUSTER_NODE if _is_cluster_node(error) else REFUSALS.get(code_of(error), "")
 
 
 def advice_on(error: RedisError) -> str:
@@ -51,6 +65,11 @@ def advice_on(error: RedisError) -> str:
     return f"Redis {refusal}" if refusal else "check that Redis runs, and BELLHOP_REDIS_URL"
 
 
-def is_cluster(error: RedisError) -> bool:
-    """Return whether the error shows a cluster node."""
-    return code_of(error) in CLUSTER_CODES
+def needs_other_settings(error: RedisError) -> bool:
+    """Return whether the settings do not fit this Redis, so that waiting does not help."""
+    return isinstance(error, WrongRedisError) or _is_cluster_node(error)
+
+
+def _is_cluster_node(error: RedisError) -> bool:
+    """Return whether a cluster node refused the client of a single server. That of a cluster follows such answers."""
+    return isinstance(error, ResponseError) and code_of(error) in CLUSTER_CODES

@@ -24,13 +24,14 @@ from bellhop.store.keys import lease_key, rq_worker_key, rq_workers_key
 from tests.factories import apple_that_is_away, web_settings
 from webhook.app import create_app
 
-NO_CLUSTER = "Redis Cluster is not supported: use one Redis server"
+A_CLUSTER_NODE = "is a cluster node: begin BELLHOP_REDIS_URL with redis+cluster://"
+NOT_A_CLUSTER = "is not a cluster: begin BELLHOP_REDIS_URL with redis://"
 ADVICE = {
     "full": "raise its setting maxmemory",
     "replica": "set BELLHOP_REDIS_URL to its primary",
     "too few replicas": "lower its setting min-replicas-to-write",
-    "cluster": NO_CLUSTER,
-    "cluster without slots": NO_CLUSTER,
+    "cluster": A_CLUSTER_NODE,
+    "cluster without slots": A_CLUSTER_NODE,
 }
 """What to change, by what is wrong with Redis."""
 MADE_FULL = {"maxmemory": "1", "maxmemory-policy": "noeviction"}
@@ -138,15 +139,24 @@ def test_an_outage_is_logged_with_what_to_change(server, how):
 def test_no_process_starts_on_a_node_of_a_cluster(tmp_path, environment, process):
     with redis_that_is("cluster", tmp_path) as server:
         status, output = run(server, environment, process)
-    assert (status, NO_CLUSTER in output) == (1, True), output
+    assert (status, A_CLUSTER_NODE in output) == (1, True), output
     assert "Traceback" not in output
+
+
+def test_no_process_takes_a_single_server_for_a_cluster(own_redis, environment):
+    url = own_redis.url.replace("redis://", "redis+cluster://")
+    status, output = run(own_redis, environment | {"BELLHOP_REDIS_URL": url}, "web")
+    assert (status, NOT_A_CLUSTER in output) == (1, True), output
+    assert "Traceback" not in output
+    (sentence,) = create_app(web_settings(url)).test_client().get("/readyz").json["missing"]
+    assert NOT_A_CLUSTER in sentence
 
 
 def run(server, environment, command):
     """Run a command as a process of its own; returns its exit status and all that it wrote."""
     done = subprocess.run(
         [sys.executable, "-m", "bellhop", *command.split()],
-        env=os.environ | environment | {"BELLHOP_REDIS_URL": server.url},
+        env=os.environ | {"BELLHOP_REDIS_URL": server.url} | environment,
         input=DEVICE,
         capture_output=True,
         text=True,

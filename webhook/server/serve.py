@@ -15,7 +15,7 @@ from bellhop.clock import Seconds
 from bellhop.settings import Settings
 from bellhop.store.blocking_client import blocking
 from bellhop.store.redis_url import shown, shown_database
-from bellhop.store.refusals import is_cluster, try_to_write
+from bellhop.store.refusals import needs_other_settings, try_to_write
 from bellhop.telemetry.outage import redis_outage
 from webhook.server import serving_process
 from webhook.server.processes import Processes
@@ -38,7 +38,7 @@ ADVICE = {
 def serve(settings: Settings) -> None:
     """Serve until SIGTERM. Each serving process loads the settings itself.
 
-    Raises click.ClickException if the address cannot be used, and RedisError if Redis is a cluster node.
+    Raises click.ClickException if the address cannot be used, and RedisError if the settings do not fit this Redis.
     """
     connections = min(LIMITS.connections, _raise_file_limit() // 2)
     parent_pid = os.getpid()
@@ -75,7 +75,7 @@ def _redis_error(settings: Settings) -> RedisError | None:
         with blocking(settings.redis_url, timeout_s=START_TIMEOUT_S) as redis:
             try_to_write(redis)
     except RedisError as error:
-        if is_cluster(error):
+        if needs_other_settings(error):
             raise
         return error
     return None

@@ -2,21 +2,21 @@
 
 import asyncio
 import time
-from collections.abc import AsyncIterator, Iterator, Mapping
-from typing import Any
+from collections.abc import AsyncIterator
 
 from redis.exceptions import NoPermissionError, RedisError
 
+from bellhop.cli.check import redis_cluster
 from bellhop.cli.check.clocks import clock_finding
 from bellhop.cli.check.finding import Finding, Level
+from bellhop.cli.check.server_info import NO_INFO, of_a_server
 from bellhop.settings import Settings
 from bellhop.store import redis_clock, refusals
 from bellhop.store.async_client import Store
 from bellhop.store.live_rights import missing_live_rights
-from bellhop.store.redis_url import shown_database
+from bellhop.store.redis_url import parse, shown_database
 from bellhop.store.without_tls import NO_TLS, answers_without_tls
 
-OLDEST_REDIS = (6, 2)
 ADVICE = {
     "mismatch": "the certificate is for another host name: use the name in the certificate in BELLHOP_REDIS_URL",
     "certificate verify failed": "the certificate is not trusted: check BELLHOP_REDIS_CA_FILE",
@@ -44,13 +44,16 @@ async def findings(store: Store, settings: Settings) -> AsyncIterator[Finding]:
         yield Finding(Level.PROBLEM, "Redis", f"{advice}; it is {place}")
         return
     refused = await _refused_write(store)
-    if refused is not None and refusals.is_cluster(refused):
+    if refused is not None and refusals.needs_other_settings(refused):
         # Nothing in it can be checked: which of its keys can be read depends on its slots.
         yield Finding(Level.PROBLEM, "Redis", f"{refusals.refusal_of(refused)}; it is {place}")
         return
-    yield Finding(Level.OK, "Redis", f"answers in {ms:.1f} ms: {place}")
-    if refused is not None:
-        yield Finding(Level.PROBLEM, "Redis", refusals.refusal_of(refused) or _no_answer(refused))
+    if parse(settings.redis_url).nodes:
+        servers = redis_cluster.findings(settings)
+    else:
+        servers = _of_one_server(store, settings, refused, f"answers in {ms:.1f} ms: {place}")
+    async for finding in servers:
+        yield finding
     if settings.live and (missing := await missing_live_rights(store)):
         sentence = (
             f"its user may not {' and not '.join(missing)} on the channels bellhop:live:*, so live streams are silent"
@@ -58,46 +61,29 @@ async def findings(store: Store, settings: Settings) -> AsyncIterator[Finding]:
         yield Finding(Level.PROBLEM, "Redis", f"{sentence}: give the user the rights in docs/redis.md")
     clock = clock_finding("clock", "this machine's clock", ahead_s)
     yield clock._replace(level=Level.PROBLEM) if clock.level is Level.WARNING else clock
+
+
+async def _of_one_server(
+    store: Store, settings: Settings, refused: RedisError | None, answers: str
+) -> AsyncIterator[Finding]:
+    yield Finding(Level.OK, "Redis", answers)
+    if refused is not None:
+        yield Finding(Level.PROBLEM, "Redis", refusals.refusal_of(refused) or _no_answer(refused))
     try:
         info = await store.client.info()
     except NoPermissionError:
-        sentence = "its user may not run INFO, so version, persistence, maxmemory-policy and replicas are not checked"
-        yield Finding(Level.WARNING, "Redis", f"{sentence}: run `bellhop check` as the worker's user")
+        yield Finding(Level.WARNING, "Redis", NO_INFO)
         return
-    for finding in _of_the_server(info, settings.redis_wait_replicas):
+    for finding in of_a_server(info, settings.redis_wait_replicas):
         yield finding
 
 
 async def _refused_write(store: Store) -> RedisError | None:
     try:
-        await store.call(*refusals.PROBE)
+        await store.together(*refusals.probes(store.partitions), in_order=False)
     except RedisError as error:
         return error
     return None
-
-
-def _of_the_server(info: Mapping[str, Any], wait_replicas: int) -> Iterator[Finding]:
-    """Check what Redis's INFO says."""
-    version = tuple(int(part) for part in info["redis_version"].split(".")[:2])
-    if version < OLDEST_REDIS:
-        yield Finding(Level.PROBLEM, "Redis", f"version {info['redis_version']} is too old: 6.2 or newer is needed")
-    else:
-        yield Finding(Level.OK, "Redis", f"version {info['redis_version']}")
-    if not info.get("aof_enabled"):
-        # A Redis that is restarted with "appendonly yes" in redis.conf, but without an append-only file, starts empty.
-        sentence = (
-            "append-only persistence is off: a restart loses the queued jobs. Run redis-cli CONFIG SET appendonly yes, "
-            "then set it in redis.conf too. Keep this order: the other order loses all data"
-        )
-        yield Finding(Level.WARNING, "Redis", sentence)
-    if info.get("maxmemory_policy", "noeviction") != "noeviction":
-        sentence = f"maxmemory-policy is {info['maxmemory_policy']}: Redis may delete jobs. Set it to noeviction"
-        yield Finding(Level.PROBLEM, "Redis", sentence)
-    if wait_replicas > (replicas := info.get("connected_slaves", 0)):
-        sentence = (
-            f"{replicas} replicas, but BELLHOP_REDIS_WAIT_REPLICAS is {wait_replicas}: every webhook is answered 503"
-        )
-        yield Finding(Level.PROBLEM, "Redis", sentence)
 
 
 def _no_answer(error: RedisError) -> str:

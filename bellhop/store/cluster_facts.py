@@ -1,0 +1,209 @@
+"""What the nodes of a Redis Cluster say about themselves: for `bellhop check`, /readyz and the console."""
+
+import time
+from collections import Counter
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from functools import partial
+from typing import Any, NamedTuple, TypeVar
+
+from redis import Redis
+from redis.exceptions import RedisError, ResponseError
+
+from bellhop.clock import Seconds
+from bellhop.store.blocking_cluster import ClusterRedis
+from bellhop.store.cluster_map import SLOTS_COMMAND, Node, node_at
+from bellhop.store.homes import SLOTS, Partition, slot_of
+from bellhop.store.refusals import probes, refusal_of
+
+T = TypeVar("T")
+
+COVERAGE = "cluster-require-full-coverage"
+CLOCKS_APART_S = Seconds(0.1)
+"""More than this between the clocks of two nodes is reported."""
+
+
+class Reading(NamedTuple):
+    """What a node answered."""
+
+    took_s: Seconds
+    """How long the answer took."""
+    ahead_s: tuple[Seconds, Seconds]
+    """The least and the most that the node's clock may be ahead of this machine's."""
+    refused: RedisError | None
+    """Why it takes no writes; None also for a replica."""
+    info: Mapping[str, Any] | None
+    """The answer to INFO; None if the user may not run it, or if it was not read."""
+    needs_all_slots: bool
+    """Whether the node takes nothing while any slot has no master; False if the user may not read that."""
+
+
+class NodePlace(NamedTuple):
+    """What a node has."""
+
+    slots: int
+    """0 for a replica."""
+    partitions: int
+    replicas: int
+
+    @property
+    def is_master(self) -> bool:
+        """Whether it has slots."""
+        return bool(self.slots)
+
+
+class NodeFacts(NamedTuple):
+    """A node: what it has, and what it says."""
+
+    name: str
+    place: NodePlace
+    reading: Reading | RedisError
+    """The error if it does not answer."""
+
+
+class ClusterFacts(NamedTuple):
+    """The nodes of a cluster. The masters come first."""
+
+    nodes: tuple[NodeFacts, ...]
+    partitions: int
+
+    @property
+    def masters(self) -> list[NodeFacts]:
+        """The nodes that have slots."""
+        return [node for node in self.nodes if node.place.is_master]
+
+    @property
+    def slots_without_master(self) -> int:
+        """How many slots no node has."""
+        return SLOTS - sum(node.place.slots for node in self.nodes)
+
+    @property
+    def readings(self) -> dict[str, Reading]:
+        """What the nodes that answered said, by the node's name."""
+        return {node.name: node.reading for node in self.nodes if isinstance(node.reading, Reading)}
+
+
+def read_places(redis: ClusterRedis) -> dict[str, NodePlace]:
+    """Return what each node has, by its name, as one of them says. Raises RedisError if none answers."""
+    return {_name(node): place for node, (place, _) in _places(redis).items()}
+
+
+def read_cluster(redis: ClusterRedis, *, masters_only: bool = False) -> ClusterFacts:
+    """Ask each node. With `masters_only`, replicas and INFO are left out. Raises RedisError if no node answers."""
+    nodes = [
+        NodeFacts(_name(node), place, _read(redis.client_of(node), partitions, everything=not masters_only))
+        for node, (place, partitions) in _places(redis).items()
+        if place.is_master or not masters_only
+    ]
+    return ClusterFacts(tuple(nodes), len(redis.partitions))
+
+
+def _places(redis: ClusterRedis) -> dict[Node, tuple[NodePlace, Sequence[Partition]]]:
+    """Return what each node has, and its partitions; the masters first."""
+    asked = redis.nodes[0]
+    owners, replicas = _owners(redis.client_of(asked).execute_command(*SLOTS_COMMAND), asked)  # type: ignore[no-untyped-call]
+    slots, replicas_of = Counter(owners.values()), Counter(replicas.values())
+    partitions: dict[Node, list[Partition]] = {node: [] for node in [*slots, *replicas]}
+    for partition in redis.partitions:
+        if owner := owners.get(slot_of(partition.tag)):
+            partitions[owner].append(partition)
+    return {node: (NodePlace(slots[node], len(own), replicas_of[node]), own) for node, own in partitions.items()}
+
+
+def _name(node: Node) -> str:
+    return f"{node.host}:{node.port}"
+
+
+def summary(facts: ClusterFacts) -> str:
+    """Name the parts of the cluster: "a cluster of 3 masters and 6 replicas; 16 partitions, 5 or 6 on each"."""
+    masters = facts.masters
+    replicas = sum(node.place.replicas for node in masters)
+    return (
+        f"a cluster of {len(masters)} masters and {replicas} replicas; {facts.partitions} partitions, "
+        f"{_spread([node.place.partitions for node in masters])} on each"
+    )
+
+
+def problems(facts: ClusterFacts) -> Iterator[str]:
+    """Yield a sentence for each part of the cluster that takes no writes."""
+    for node in facts.masters:
+        where = f"Redis at {node.name}, which has {node.place.partitions} of {facts.partitions} partitions,"
+        if isinstance(node.reading, RedisError):
+            yield f"{where} {refusal_of(node.reading) or f'does not answer ({type(node.reading).__name__})'}"
+        elif node.reading.refused is not None:
+            refused = node.reading.refused
+            yield f"{where} {refusal_of(refused) or f'refuses writes ({type(refused).__name__})'}"
+    if facts.slots_without_master:
+        yield (
+            f"{facts.slots_without_master} of {SLOTS} slots of the cluster have no master: see "
+            "`redis-cli --cluster check`"
+        )
+
+
+def clock_complaint(facts: ClusterFacts) -> str:
+    """Return a sentence if the clocks of two nodes differ by more than `CLOCKS_APART_S`; empty if not."""
+    ahead = {name: reading.ahead_s for name, reading in facts.readings.items()}
+    if not ahead:
+        return ""
+    first, last = max(ahead, key=lambda name: ahead[name][0]), min(ahead, key=lambda name: ahead[name][1])
+    apart_s = ahead[first][0] - ahead[last][1]
+    if apart_s <= CLOCKS_APART_S:
+        return ""
+    return (
+        f"the clocks of the nodes differ by {apart_s:.1f} s: {first} is ahead of {last}. Each partition decides by the "
+        "clock of its node whether a ring is over: set the clocks by NTP"
+    )
+
+
+def _owners(slots: Iterable[Sequence[Any]], asked: Node) -> tuple[dict[int, Node], dict[Node, Node]]:
+    """Read the answer to CLUSTER SLOTS: the master of each slot, and of each replica."""
+    owners, replicas = dict[int, Node](), dict[Node, Node]()
+    for first, last, *nodes in slots:
+        master, *others = (node_at(host, port, asked) for host, port, *_ in nodes)
+        owners.update(dict.fromkeys(range(first, last + 1), master))
+        replicas.update(dict.fromkeys(others, master))
+    return owners, replicas
+
+
+def _read(client: Redis, partitions: Sequence[Partition], *, everything: bool) -> Reading | RedisError:
+    try:
+        sent_s = time.time()
+        seconds, micros = client.time()
+        answered_s = time.time()
+        info, needs_all_slots = _settings_of(client) if everything else (None, False)
+        refused = _refused(client, partitions)
+    except RedisError as error:
+        return error
+    at_s = seconds + micros / 1_000_000
+    ahead_s = Seconds(at_s - answered_s), Seconds(at_s - sent_s)
+    return Reading(Seconds(answered_s - sent_s), ahead_s, refused, info, needs_all_slots)
+
+
+def _settings_of(client: Redis) -> tuple[Mapping[str, Any] | None, bool]:
+    """Return INFO, and whether the node needs all slots. What the user may not read is None, and False."""
+    info: Any = _if_allowed(client.info)
+    coverage: Any = _if_allowed(partial(client.config_get, COVERAGE))
+    return info, (coverage or {}).get(COVERAGE) == "yes"
+
+
+def _if_allowed(read: Callable[[], T]) -> T | None:
+    """Return an answer; None if the server does not allow, or does not know the command, as those of some clouds."""
+    try:
+        return read()
+    except ResponseError:
+        return None
+
+
+def _refused(client: Redis, partitions: Sequence[Partition]) -> RedisError | None:
+    try:
+        for probe in probes(partitions[:1]):
+            client.execute_command(*probe)  # type: ignore[no-untyped-call]
+    except RedisError as error:
+        return error
+    return None
+
+
+def _spread(counts: Sequence[int]) -> str:
+    least, most = min(counts), max(counts)
+    if least == most:
+        return str(least)
+    return f"{least} {'or' if most == least + 1 else 'to'} {most}"

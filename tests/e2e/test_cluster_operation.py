@@ -1,0 +1,162 @@
+"""What an operator sees of a Redis Cluster: who may start on it, what its nodes have, and RQ's own commands."""
+
+import re
+
+import pytest
+import rq
+from click.testing import CliRunner
+from rq.registry import FailedJobRegistry
+
+from bellhop.cli import main
+from bellhop.cli.check import redis as redis_checks
+from bellhop.cli.check.finding import Level
+from bellhop.queue.rq_connection import RqRedis, url_for_rq
+from bellhop.store.async_client import Store
+from bellhop.store.blocking_client import blocking, partitions_of
+from bellhop.store.cluster_facts import ClusterFacts, NodeFacts, NodePlace, Reading, clock_complaint, read_places
+from bellhop.store.redis_url import with_partitions
+from bellhop.store.wrong_redis import WrongRedisError
+from tests.factories import web_settings
+from tests.redis_cluster import RedisCluster
+
+OTHER_NUMBER = "holds an installation with 16 partitions, and BELLHOP_REDIS_PARTITIONS is 8: set it to 16"
+QUEUE = "bellhop-rings"
+
+
+@pytest.fixture(scope="module")
+def cluster(tmp_path_factory):
+    with RedisCluster(tmp_path_factory.mktemp("cluster")) as cluster:
+        yield cluster
+
+
+@pytest.fixture
+def redis_of(cluster):
+    with blocking(cluster.url, timeout_s=5) as redis:
+        yield redis
+
+
+async def test_only_the_number_of_the_first_start_is_accepted(cluster):
+    first = Store.from_url(cluster.url)
+    await first.call("SET", "bellhop:trail:default:1", "")
+    await first.close()
+    url = with_partitions(cluster.url, 8)
+    other = Store.from_url(url)
+    for _ in range(2):
+        with pytest.raises(WrongRedisError, match=OTHER_NUMBER):
+            await other.call("GET", "bellhop:trail:default:1")
+    await other.close()
+    with blocking(url, timeout_s=5) as redis, pytest.raises(WrongRedisError, match=OTHER_NUMBER):
+        redis.get("bellhop:trail:default:1")
+    with blocking(with_partitions(cluster.url, 16), timeout_s=5) as redis:
+        assert redis.get("bellhop:trail:default:1") == b""
+
+
+def test_a_command_refuses_another_number_in_one_sentence(cluster, redis_of):
+    redis_of.get("bellhop:trail:default:1")
+    result = run(cluster, "explain default:1", BELLHOP_REDIS_PARTITIONS="8")
+    assert (result.exit_code, result.output.count("\n")) == (1, 1)
+    assert OTHER_NUMBER in result.output
+
+
+def test_each_node_has_its_slots_and_partitions(cluster, redis_of):
+    places = read_places(redis_of)
+    assert list(places) == [f"127.0.0.1:{node.server.port}" for node in cluster.nodes]
+    assert sorted(place.partitions for place in places.values()) == [5, 5, 6]
+    assert sum(place.slots for place in places.values()) == 16384
+
+
+async def test_check_names_the_cluster_and_the_nodes_that_differ(cluster):
+    first, *_ = cluster.nodes
+    first.ask("CONFIG", "SET", "maxmemory-policy", "allkeys-lru", "cluster-require-full-coverage", "yes")
+    store = Store.from_url(cluster.url)
+    settings = web_settings(cluster.url, redis_wait_replicas=1)
+    found = [finding async for finding in redis_checks.findings(store, settings)]
+    await store.close()
+    first.ask("CONFIG", "SET", "maxmemory-policy", "noeviction", "cluster-require-full-coverage", "no")
+    sentences = {finding.sentence: finding.level for finding in found}
+    whole = next(sentence for sentence in sentences if sentence.startswith("a cluster of"))
+    assert re.match(
+        r"a cluster of 3 masters and 0 replicas; 16 partitions, 5 or 6 on each; answers in \d+\.\d ms", whole
+    )
+    name = f"127.0.0.1:{first.server.port}"
+    for sentence, level in (
+        (f"{name}: maxmemory-policy is allkeys-lru", Level.PROBLEM),
+        (f"{name}: cluster-require-full-coverage is yes", Level.WARNING),
+        ("all nodes: version", Level.OK),
+        ("all nodes: append-only persistence is off", Level.WARNING),
+        ("all nodes: 0 replicas, but BELLHOP_REDIS_WAIT_REPLICAS is 1", Level.PROBLEM),
+    ):
+        assert [level for found, level in sentences.items() if found.startswith(sentence)] == [level]
+
+
+def test_clocks_of_nodes_are_compared_with_each_other():
+    def facts(*ahead_s):
+        readings = [Reading(0.01, (ahead, ahead + 0.01), None, None, needs_all_slots=False) for ahead in ahead_s]
+        place = NodePlace(1, 1, 0)
+        return ClusterFacts(tuple(NodeFacts(f"node-{n}", place, reading) for n, reading in enumerate(readings)), 16)
+
+    assert clock_complaint(facts(30.0, 30.1)) == "", "it may be as little as 0.09 s"
+    assert "differ by 0.3 s: node-2 is ahead of node-0" in clock_complaint(facts(1.0, 1.05, 1.31))
+
+
+def test_rq_shows_the_queues_of_one_partition_or_of_all(cluster, redis_of):
+    queue(cluster, 3).enqueue("worker.jobs.ring", job_id="waiting")
+    one = run(cluster, "rq --partition 3 info --only-queues --raw")
+    assert (one.exit_code, one.output) == (0, f"queue {QUEUE} 1, 0 executing, 0 finished, 0 failed\n")
+    every = run(cluster, "rq info --only-queues --raw")
+    assert every.exit_code == 0
+    assert every.output.count("Partition ") == 16
+    assert f"Partition 3\nqueue {QUEUE} 1, " in every.output
+    assert every.output.count(f"queue {QUEUE}") == 1
+    partition = partitions_of(redis_of)[3]
+    assert redis_of.lrange(partition.key(f"rq:queue:{QUEUE}"), 0, -1) == [b"waiting"]
+    assert redis_of.smembers(partition.key("rq:queues")) == {partition.key(f"rq:queue:{QUEUE}").encode()}
+
+
+def test_rq_queues_a_failed_job_of_a_partition_again(cluster):
+    of_partition = queue(cluster, 5)
+    job = of_partition.enqueue("worker.jobs.ring", job_id="failed")
+    of_partition.remove(job)
+    FailedJobRegistry(queue=of_partition).add(job, ttl=60)
+    job.set_status("failed")
+    assert "another partition" in run(cluster, f"rq --partition 4 requeue --queue {QUEUE} failed").output
+    assert run(cluster, f"rq --partition 5 requeue --queue {QUEUE} failed").exit_code == 0
+    assert of_partition.job_ids == ["failed"]
+    assert FailedJobRegistry(queue=of_partition).get_job_ids() == []
+
+
+def test_rq_suspends_the_workers_of_one_partition_or_of_all(cluster, redis_of):
+    def suspended():
+        keys = [partition.key("rq:suspended") for partition in partitions_of(redis_of)]
+        return [number for number, key in enumerate(keys) if redis_of.exists(key)]
+
+    for command, expected in (
+        ("--partition 7 suspend", [7]),
+        ("suspend", [*range(16)]),
+        ("--partition 7 resume", [number for number in range(16) if number != 7]),
+        ("resume", []),
+    ):
+        assert run(cluster, f"rq {command}").exit_code == 0
+        assert suspended() == expected
+
+
+def test_rqs_own_worker_runs_jobs_of_a_partition(cluster):
+    of_partition = queue(cluster, 9)
+    job = of_partition.enqueue("operator.add", 1, 2)
+    rq.SimpleWorker([of_partition], connection=of_partition.connection).work(burst=True, logging_level="ERROR")
+    assert job.return_value() == 3
+
+
+def test_rq_without_a_partition_changes_nothing(cluster):
+    result = run(cluster, f"rq requeue --queue {QUEUE} --all")
+    assert (result.exit_code, "name a partition: bellhop rq --partition 0 requeue" in result.output) == (2, True)
+    assert "from 0 to 15" in run(cluster, "rq --partition 16 info").output
+
+
+def queue(cluster, partition):
+    """A queue of a partition, as RQ uses it."""
+    return rq.Queue(QUEUE, connection=RqRedis.from_url(url_for_rq(cluster.url, partition)))
+
+
+def run(cluster, command, **environment):
+    return CliRunner(env={"BELLHOP_REDIS_URL": cluster.url} | environment).invoke(main, command.split())
