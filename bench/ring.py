@@ -44,7 +44,7 @@ class Memory:
     async def script(self, name: str, keys: Sequence[str], args: Sequence[Any]) -> Any:
         return 1
 
-    async def together(self, *commands: Any) -> list[Any]:
+    async def together(self, *commands: Any, in_order: bool = True) -> list[Any]:
         if commands[0][0] == "MGET":
             return [[b"jane"], [30_000_000, 0, b"go"]]
         return USER if commands[0][0] == "HVALS" else [1] * len(commands)

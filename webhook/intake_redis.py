@@ -54,22 +54,25 @@ class IntakeRedis:
         return together(self._redis, *commands)
 
     def run_together(self, *commands: Command) -> list[Any]:
-        """Run scripts in one round trip; returns their answers. Raises redis.exceptions.RedisError."""
+        """Run scripts in one round trip, in any order; returns their answers. Raises redis.exceptions.RedisError."""
         if on_the_loop():
-            return wait_for(self._twice(lambda store: store.together(*commands)))
+            return wait_for(self._twice(lambda store: store.together(*commands, in_order=False)))
         return [self._run_blocking(command) for command in commands]
 
     def run(self, command: Command, *behind: tuple[Argument, ...]) -> Any:
-        """Run a script, and commands behind it; returns the script's answer. Raises redis.exceptions.RedisError."""
+        """Run a script, and commands behind it; returns the script's answer. Raises redis.exceptions.RedisError.
+
+        On a cluster, commands for other servers may run before the script, or without it.
+        """
         if not on_the_loop():
             return self._run_blocking(command, *behind)
         asked = self._shared.prompt().ask(command, *behind)
         if asked is None:
-            return wait_for(self._twice(lambda store: store.together(command, *behind)))[0]
+            return wait_for(self._twice(lambda store: store.together(command, *behind, in_order=False)))[0]
         wait_for(asked[-1])
         answers = [future.result() for future in asked]
         if any(isinstance(answer, (NoScriptError, RedisConnectionError, RedisTimeoutError)) for answer in answers):
-            return wait_for(self._shared.prompt().together(command, *behind))[0]
+            return wait_for(self._shared.prompt().together(command, *behind, in_order=False))[0]
         for answer in answers:
             if isinstance(answer, RedisError):
                 raise answer

@@ -175,7 +175,7 @@ async def _note_missed(store: Store, call: CallToSettle, settled: list[Settlemen
         if settlement.notice
     )
     with contextlib.suppress(RedisError):
-        await store.together(*chain.from_iterable(noted))
+        await store.together(*chain.from_iterable(noted), in_order=False)
 
 
 def _due_again_ms(call: ReadCall, settlements: list[Settlement], held_up: HeldUp, open_until: Micros) -> int | None:

@@ -289,7 +289,7 @@ async def _read_part(
     store: Store, tenant: str, user_ids: Sequence[str], caller_id: str, *, unseen: bool
 ) -> RegisteredUsers:
     counts = [count_unseen(tenant, user_id) for user_id in user_ids] if unseen else []
-    all_answers = await store.together(*_reads(tenant, user_ids), *counts)
+    all_answers = await store.together(*_reads(tenant, user_ids), *counts, in_order=False)
     answers = all_answers[: 2 * len(user_ids)]
     devices: dict[str, list[Device]] = {}
     for number, user_id in enumerate(user_ids):

@@ -15,6 +15,7 @@ from bellhop.domain.outcomes import Outcome
 from bellhop.privacy.entries import names_somebody
 from bellhop.privacy.forgetting_people import KnownForgotten
 from bellhop.store.call_scripts import WEBHOOK_TTL_S
+from bellhop.store.homes import partition_with
 from bellhop.store.keys import call_key, check_key, trail_key, user_key, webhook_key
 from bellhop.telemetry import metrics
 from bellhop.telemetry.last_webhook import LAST_WEBHOOKS
@@ -172,7 +173,8 @@ def body_digest(tenant: str, body: bytes, same: str = "") -> str:
 def _drop_outdated(intake: Intake, tenant: str, event: Event, claim: str, now: Micros) -> dict[str, str]:
     """Drop an event that is too old. Its call's trail says so, if there still is one. Raises RedisError."""
     line = encode(WebhookOutdated(at=now, type=event.type, stamp=event.at))
-    is_first = intake.redis.call("SET", webhook_key(claim), "1", "NX", "EX", WEBHOOK_TTL_S)
+    partition = partition_with(call_key(tenant, event.cid), intake.redis.partitions)
+    is_first = intake.redis.call("SET", partition.key(webhook_key(claim)), "1", "NX", "EX", WEBHOOK_TTL_S)
     if is_first and event.cid:
         intake.redis.call("RPUSHX", trail_key(tenant, event.cid), line)
     metrics.WEBHOOKS.add(_kind(event), "outdated")

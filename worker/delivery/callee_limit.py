@@ -37,7 +37,8 @@ class CalleeLimit:
         if not busy:
             return frozenset()
         try:
-            answers = await self._store.together(*(count_for_callee(round_, user, self._most) for user in busy))
+            counts = (count_for_callee(round_, user, self._most) for user in busy)
+            answers = await self._store.together(*counts, in_order=False)
         except ResponseError as error:
             log.error("ring_not_counted", reason=str(error))
             return frozenset()

@@ -225,7 +225,7 @@ class Fence:
 
         async def claim() -> tuple[Seconds, list[Any]]:
             command = claiming(redis_ahead_us=clock.ahead_of_stream_us(tenant))
-            return Seconds(time.monotonic()), await self._store.together(owners_now, command)
+            return Seconds(time.monotonic()), await self._store.together(owners_now, command, in_order=False)
 
         began = time.perf_counter()
         if restore := self._sent.restore(self._pushes, (push.device.key for push, _ in attempts)):

@@ -102,9 +102,9 @@ class SentPushes:
 
 
 async def _restore(store: Store, commands: Sequence[Command]) -> None:
-    """Run scripts in one packet. If Redis refuses one of them, the others have run, and none is repeated."""
+    """Run scripts in any order. If Redis refuses one of them, the others have run, and none is repeated."""
     try:
-        answers = await store.together(*commands)
+        answers = await store.together(*commands, in_order=False)
     except RedisError as error:
         if is_away(error):
             raise

@@ -98,7 +98,7 @@ class TestStore:
     async def call(self, *args: Any) -> Any:
         return self.client.execute_command(*args)
 
-    async def together(self, *commands: tuple[Any, ...]) -> list[Any]:
+    async def together(self, *commands: tuple[Any, ...], in_order: bool = True) -> list[Any]:
         return [self.run(each) if isinstance(each, scripts.Command) else self._read(each) for each in commands]
 
     def _read(self, command: tuple[Any, ...]) -> Any:

@@ -113,7 +113,7 @@ class LosesAnAnswer:
     def __getattr__(self, name):
         return getattr(self._store, name)
 
-    async def together(self, *commands):
+    async def together(self, *commands, in_order=True):
         answers = await self._store.together(*commands)
         if self._lost in {command[0] for command in commands}:
             self._lost = ""

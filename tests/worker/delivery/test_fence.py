@@ -160,7 +160,7 @@ async def test_a_death_after_a_claim_of_a_moved_phone_sends_nothing(store, redis
         async def script(self, name, keys, args):
             return (await self.together((name, keys, args)))[0]
 
-        async def together(self, *commands):
+        async def together(self, *commands, in_order=True):
             answers = []
             for one in commands:
                 if self.left == 0:
@@ -454,7 +454,7 @@ async def test_a_thousand_devices_are_claimed_in_two_calls(store, redis_url):
     called = []
 
     class Counting:
-        async def together(self, owners, command):
+        async def together(self, owners, command, in_order=True):
             called.append(command.script)
             return await store.together(owners, command)
 
@@ -516,7 +516,7 @@ async def test_a_claim_that_is_cancelled_leaves_nothing(store, redis_url):
     class Slow:
         """A Redis whose answers come late."""
 
-        async def together(self, *commands):
+        async def together(self, *commands, in_order=True):
             answers = await store.together(*commands)
             await asyncio.sleep(60)
             return answers

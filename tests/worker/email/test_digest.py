@@ -242,7 +242,7 @@ class Dies:
         (answer,) = await self.together(Command(name, keys, args))
         return answer
 
-    async def together(self, *commands):
+    async def together(self, *commands, in_order=True):
         answers = []
         for command in commands:
             if self.left == 0:
