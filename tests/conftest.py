@@ -24,11 +24,13 @@ import pytest
 import redis
 from hypothesis import HealthCheck, settings
 
+from bellhop.clock import Seconds
 from bellhop.sandbox.installation import Installation
 from bellhop.sandbox.redis_server import RedisServer
 from bellhop.sandbox.stream_webhooks import SAMPLES
 from bellhop.store.async_client import Store
-from tests.redis_servers import empty, new_redis
+from bellhop.store.blocking_client import blocking
+from tests.redis_servers import ON_CLUSTER, empty, new_redis
 
 Installation.new_redis = new_redis
 
@@ -82,7 +84,7 @@ def redis_url(redis_server: RedisServer) -> str:
 @pytest.fixture
 def redis_client(redis_url: str) -> Iterator[redis.Redis]:
     """A blocking client of that database."""
-    with redis.Redis.from_url(redis_url) as client:
+    with blocking(redis_url, timeout_s=Seconds(5.0)) if ON_CLUSTER else redis.Redis.from_url(redis_url) as client:
         yield client
 
 

@@ -51,7 +51,7 @@ class ClusterServers:
 
     async def together(self, *commands: AnyCommand, in_order: bool = True, own: Partition | None = None) -> list[Any]:
         """Run commands on the nodes that have their keys; `own`: the partition of keys that each partition has."""
-        parts = [split(command, self.partitions) for command in commands]
+        parts = [split(command, self.partitions, own) for command in commands]
         routed = route([part for command in parts for part in command], self.partitions, own)
         answers = iter(await self._run_routed(routed, in_order=in_order))
         whole = [

@@ -69,11 +69,11 @@ def stages(nodes: Sequence[T], reads: Sequence[bool]) -> list[range]:
     return [*found, range(first, len(nodes))]
 
 
-def split(command: AnyCommand, among: Sequence[Partition]) -> list[AnyCommand]:
+def split(command: AnyCommand, among: Sequence[Partition], own: Partition | None = None) -> list[AnyCommand]:
     """Return one command for each key, if the command allows that and its keys are in several partitions."""
     if isinstance(command, Command) or command[0] not in _ONLY_KEYS or len(command) < 3:
         return [command]
-    places = {_partition([str(key)], among, None) for key in command[1:]}
+    places = {_partition([key], among, own) for key in keys_of(command)}
     return [command] if len(places) == 1 else [(command[0], key) for key in command[1:]]
 
 

@@ -138,7 +138,7 @@ async def test_a_decision_about_a_call_that_has_moved_on_is_made_again(store, po
     class AnswersMeanwhile:
         """The webhook of the answer arrives after the call was read, and before it is settled."""
 
-        together = store.together
+        together, partitions = store.together, store.partitions
         answered = False
 
         async def script(self, name, keys, args):

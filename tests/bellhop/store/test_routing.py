@@ -67,7 +67,8 @@ def test_a_command_about_many_keys_is_split():
     assert merged(users, [[b"1"], [None]]) == [b"1", None]
     assert merged(("EXISTS", "a", "b"), [1, 1]) == 2
     call = ("EXISTS", keys.trail_key("acme", "default:1"), keys.told_key("acme", "default:1"))
-    assert split(call, SIXTEEN) == [call]
+    queues = ("EXISTS", keys.rq_queue_key("rings"), keys.rq_queue_key("mail"))
+    assert (split(call, SIXTEEN), split(queues, SIXTEEN, SIXTEEN[3])) == ([call], [queues])
     failed = ConnectionError()
     assert merged(users, [[b"1"], failed]) is failed
 
