@@ -101,7 +101,8 @@ class Store:
         """Run commands and scripts one after the other, in a single round trip; returns their answers.
 
         Raises the error of the first that failed; the others have run all the same. A cluster may need several round
-        trips for commands on several nodes; if they need not be `in_order`, it runs them side by side.
+        trips for commands on several nodes; if they need not be `in_order`, it runs them side by side. If a node is
+        away, commands for other nodes that come later in the order are not sent.
         """
         return self._servers.together(*commands, in_order=in_order, own=self._own)
 

@@ -90,7 +90,8 @@ def together(redis: Redis, *commands: Command | tuple[Argument, ...], in_order: 
     """Run commands and scripts in one round trip, or none if there are none; returns their answers.
 
     Raises the error of the first that failed, as redis-py does; the others have run all the same. A cluster may need
-    several round trips for commands on several nodes; if they need not be `in_order`, it runs them side by side.
+    several round trips for commands on several nodes; if they need not be `in_order`, it runs them side by side. If a
+    node is away, commands for other nodes that come later in the order are not sent.
     """
     answers = (
         redis.run(commands, in_order=in_order) if isinstance(redis, ClusterRedis) else _in_one_packet(redis, commands)

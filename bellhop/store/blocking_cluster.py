@@ -9,7 +9,7 @@ from redis import Redis
 from redis.exceptions import ConnectionError as RedisConnectionError
 from redis.exceptions import RedisError
 
-from bellhop.store.cluster_map import NO_NODE, READ_AGAIN_S, SLOTS_COMMAND, ClusterMap, Node, away
+from bellhop.store.cluster_map import NO_NODE, READ_AGAIN_S, SLOTS_COMMAND, ClusterMap, Node, away, unsent
 from bellhop.store.cluster_sending import NodeBatch, sendings
 from bellhop.store.homes import Partition, partitions
 from bellhop.store.redis_url import RedisAddress
@@ -104,6 +104,8 @@ class ClusterRedis(Redis):
         answers: list[Any] = []
         for stage in stages(nodes, reads) if routed else ():
             answers += self._run_side_by_side(routed[stage.start : stage.stop], options)
+            if not_sent := unsent(answers, len(routed)):
+                return [*answers, *not_sent]
         return answers
 
     def _refuse_wrong_redis(self) -> None:

@@ -15,7 +15,7 @@ from redis.exceptions import RedisError
 
 from bellhop.clock import Seconds
 from bellhop.store.bells import ring
-from bellhop.store.cluster_map import NO_NODE, READ_AGAIN_S, SLOTS_COMMAND, ClusterMap, Node, away
+from bellhop.store.cluster_map import NO_NODE, READ_AGAIN_S, SLOTS_COMMAND, ClusterMap, Node, away, unsent
 from bellhop.store.cluster_sending import NodeBatch, sendings
 from bellhop.store.homes import Partition, partitions
 from bellhop.store.keys import bell_key
@@ -131,6 +131,8 @@ class ClusterServers:
         answers: list[Any] = []
         for stage in stages(nodes, [part.reads for part in routed]):
             answers += await self._run_side_by_side(routed[stage.start : stage.stop])
+            if not_sent := unsent(answers, len(routed)):
+                return [*answers, *not_sent]
         return answers
 
     async def _refuse_wrong_redis(self) -> None:

@@ -127,3 +127,12 @@ def away(answer: Any) -> RedisError | None:
     if isinstance(answer, ResponseError) and (code_of(answer) == "CLUSTERDOWN" or _CLUSTER_IS_DOWN in str(answer)):
         return RedisConnectionError(str(answer), status_code="CLUSTERDOWN")
     return answer if isinstance(answer, (RedisConnectionError, RedisTimeoutError)) else None
+
+
+def unsent(answers: Sequence[Any], count: int) -> list[RedisError]:
+    """Return the answers of the commands that are not sent because one before them may not have run: its error.
+
+    `count` commands run in order; `answers` are those of the first. If each of these has run, the list is empty.
+    """
+    failure = next((away(answer) or answer for answer in answers if away(answer) or why_again(answer)), None)
+    return [failure] * (count - len(answers)) if failure else []

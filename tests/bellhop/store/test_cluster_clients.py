@@ -9,7 +9,7 @@ from bellhop.clock import Seconds
 from bellhop.store import keys
 from bellhop.store.async_client import Store
 from bellhop.store.blocking_client import blocking, partitions_of, run_script, servers_of, together
-from bellhop.store.homes import names_of, slot_of
+from bellhop.store.homes import names_of, partition_with, slot_of
 from bellhop.store.limit_scripts import spend_budget
 from tests.redis_cluster import RedisCluster
 
@@ -95,6 +95,27 @@ async def test_slots_that_move_are_followed(store, redis, cluster):
     stop.set()
     assert await working > 0
     assert together(redis, *(("GET", keys.lookup_key("acme", user)) for user in USERS)) == [u.encode() for u in USERS]
+
+
+async def test_nothing_is_sent_behind_a_node_that_is_away(store, redis, cluster):
+    """A later command may rely on an earlier one: the claim of an e-mail ends when its lines are on the trails."""
+    held, free = keys.lookup_key("acme", "user1"), keys.lookup_key("acme", "user2")
+    places = {key: cluster.node_of(slot_of(partition_with(key, store.partitions).tag)) for key in (held, free)}
+    assert len(set(places.values())) == 2
+    assert await store.together(("DEL", held), ("DEL", free), ("PING",))
+    writes = ("SET", held, "1"), ("SET", free, "1")
+    cluster.kill(places[held])
+    try:
+        with pytest.raises(RedisConnectionError):
+            await store.together(*writes)
+        with pytest.raises(RedisConnectionError):
+            together(redis, *writes)
+        assert await store.call("EXISTS", free) == 0
+        with pytest.raises(RedisConnectionError):
+            await store.together(*writes, in_order=False)
+        assert await store.call("EXISTS", free) == 1
+    finally:
+        cluster.restart(places[held])
 
 
 async def test_a_node_that_is_away_raises(cluster):
