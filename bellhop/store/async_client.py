@@ -1,6 +1,6 @@
 """The asynchronous client of Redis, for event loops: one server, or a cluster. No command is repeated by itself."""
 
-from collections.abc import Coroutine, Sequence
+from collections.abc import Coroutine, Hashable, Sequence
 from typing import Any, Protocol, Self
 
 from redis.asyncio import Redis
@@ -19,13 +19,9 @@ class Servers(Protocol):
     """Where commands run: one server, or the nodes of a cluster. `Store` says what each member means."""
 
     @property
-    def times_opened(self) -> int: ...
-
-    @property
     def partitions(self) -> Sequence[Partition]: ...
 
-    @property
-    def is_connected(self) -> bool: ...
+    def connection(self, own: Partition | None) -> Hashable: ...
 
     @property
     def behind_s(self) -> float: ...
@@ -37,8 +33,6 @@ class Servers(Protocol):
     ) -> list[Any]: ...
 
     def new_connection(self) -> AbstractConnection: ...
-
-    async def connect(self) -> None: ...
 
     async def load_scripts(self) -> None: ...
 
@@ -107,19 +101,17 @@ class Store:
         return self._servers.together(*commands, in_order=in_order, own=self._own)
 
     @property
-    def is_connected(self) -> bool:
-        """Whether the connections to all servers are open, as far as this process knows."""
-        return self._servers.is_connected
+    def connection(self) -> Hashable:
+        """A name of the open connection, as far as this process knows: to the server that has the partition of `at`.
+
+        None if none is open. With another name than before, the server may have lost its latest data, or be another.
+        """
+        return self._servers.connection(self._own)
 
     @property
     def behind_s(self) -> float:
         """How long the oldest command without an answer has waited, in seconds."""
         return self._servers.behind_s
-
-    @property
-    def times_opened(self) -> int:
-        """How often a connection was opened. Each time after the first, Redis may have lost its latest data."""
-        return self._servers.times_opened
 
     @property
     def nodes(self) -> Sequence[Node]:
@@ -145,10 +137,6 @@ class Store:
     def new_connection(self) -> AbstractConnection:
         """Make a connection, not connected yet, for messages of channels."""
         return self._servers.new_connection()
-
-    async def connect(self) -> None:
-        """Open the connection to each server now."""
-        await self._servers.connect()
 
     async def load_scripts(self) -> None:
         """Load every script into Redis now, so that the first ring does not wait for that."""

@@ -67,7 +67,7 @@ def run_script(redis: Redis, command: Command, *behind: tuple[Argument, ...]) ->
     except NoScriptError:  # a new or restarted server: the script has not run
         answer = redis.execute_command(*by_source(command))  # type: ignore[no-untyped-call]
     if behind:
-        together(redis, *behind)
+        together(redis, *behind, in_order=False)
     return answer
 
 

@@ -6,7 +6,7 @@ command is sent again. A node that is away raises an error, and its callers repe
 
 import asyncio
 import time
-from collections.abc import Sequence
+from collections.abc import Hashable, Sequence
 from typing import Any, cast
 
 from redis.asyncio.connection import AbstractConnection
@@ -63,21 +63,16 @@ class ClusterServers:
                 raise answer
         return whole
 
-    @property
-    def is_connected(self) -> bool:
-        """Whether the connections to all nodes are open."""
-        nodes = self._map.nodes
-        return bool(nodes) and all(node in self._servers and self._servers[node].is_connected for node in nodes)
+    def connection(self, own: Partition | None) -> Hashable:
+        """Name the open connection to the node that has a partition, by default the first."""
+        node = self._map.node_of(own or self.partitions[0])
+        number = self._servers[node].connection() if node in self._servers else None
+        return None if number is None else (node, number)
 
     @property
     def behind_s(self) -> float:
         """How long the oldest command without an answer has waited, in seconds."""
         return max((server.behind_s for server in self._servers.values()), default=0.0)
-
-    @property
-    def times_opened(self) -> int:
-        """How often a connection to a node was opened."""
-        return sum(server.times_opened for server in self._servers.values())
 
     def new_connection(self) -> AbstractConnection:
         """Make a connection to any node: each gives what is published on any other."""
@@ -103,11 +98,6 @@ class ClusterServers:
         """Return what waits for the bells of a node. `timeout_s` must be longer than it waits."""
         server = SingleServer.of(self._address.of_node(*node), connections=1, timeout_s=timeout_s)
         return Bells(self, node, server)
-
-    async def connect(self) -> None:
-        """Open the connections to all nodes."""
-        await self.read_map()
-        await asyncio.gather(*(self._server(node).connect() for node in self._map.nodes))
 
     async def load_scripts(self) -> None:
         """Load every script into each node."""

@@ -46,7 +46,7 @@ class SingleServer:
         self._opening, self._attempt = asyncio.Lock(), 0
         self._doubt = PrimaryDoubt()
         self.times_opened = 0
-        """How often the connection was opened. Each time after the first, Redis may have lost its latest data."""
+        """How often the connection was opened."""
         self.client: Redis = Redis.from_pool(pool)
         """redis-py's client, for pub/sub and INFO. It does not notice when its server becomes a replica."""
 
@@ -117,10 +117,9 @@ class SingleServer:
             await self._confirm(connection, self._sentinels)
         return answers
 
-    @property
-    def is_connected(self) -> bool:
-        """Whether the connection is open, as far as this process knows."""
-        return self._usable() is not None
+    def connection(self, own: Partition | None = None) -> int | None:
+        """Name the open connection by its number; None if none is open. This server has each partition."""
+        return self.times_opened if self._usable() else None
 
     @property
     def behind_s(self) -> float:
@@ -135,10 +134,6 @@ class SingleServer:
     def new_connection(self) -> AbstractConnection:
         """Make a connection, not connected yet, for messages of channels."""
         return new_connection(self.client)
-
-    async def connect(self) -> None:
-        """Open the connection."""
-        await self.together(("PING",))
 
     async def load_scripts(self) -> None:
         """Load every script into this server."""

@@ -225,6 +225,8 @@ class Fence:
 
         async def claim() -> tuple[Seconds, list[Any]]:
             command = claiming(redis_ahead_us=clock.ahead_of_stream_us(tenant))
+            # An owner may be read a moment before or after the claim. A token that moves between the two rings its
+            # former user once, as it does if it moves after both.
             return Seconds(time.monotonic()), await self._store.together(owners_now, command, in_order=False)
 
         began = time.perf_counter()

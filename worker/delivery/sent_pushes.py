@@ -8,7 +8,7 @@ whenever its connection to Redis was opened anew, since another worker may run t
 import asyncio
 import contextlib
 import time
-from collections.abc import Iterable, Sequence
+from collections.abc import Hashable, Iterable, Sequence
 from typing import NamedTuple
 
 import structlog
@@ -18,6 +18,8 @@ from bellhop.clock import Micros, Seconds
 from bellhop.domain.round import Round
 from bellhop.store.async_client import Store
 from bellhop.store.call_scripts import restore_sent
+from bellhop.store.homes import Partition, partition_with
+from bellhop.store.keys import call_key
 from bellhop.store.retry import is_away
 from bellhop.store.scripts import Command
 from bellhop.telemetry import metrics
@@ -74,23 +76,27 @@ class SentPushes:
         return restore_sent(*pushes, worker=self._worker, sent=sent) if sent else None
 
     async def keep_restoring(self, store: Store) -> None:
-        """Restore every record whenever the connection to Redis was opened anew."""
-        opened = store.times_opened
+        """Restore the records of each partition whenever the connection to its server was opened anew."""
+        stores = {partition: store.at(partition) for partition in store.partitions}
+        await asyncio.gather(*(self._keep_restoring(place, at, at.connection) for place, at in stores.items()))
+
+    async def _keep_restoring(self, partition: Partition, store: Store, connection: Hashable) -> None:
         while True:
             await asyncio.sleep(LOOK_S)
             with contextlib.suppress(RedisError):
-                if not store.is_connected:  # an idle worker sends no other command that would connect
-                    await store.connect()
-                if store.times_opened != opened:
-                    now_opened = store.times_opened
-                    await self._restore_all(store)
-                    opened = now_opened
+                if store.connection is None:  # an idle worker sends no other command that would connect
+                    await store.call("PING")
+                if store.connection != connection:
+                    newest = store.connection
+                    await self._restore_all(store, partition)
+                    connection = newest
 
-    async def _restore_all(self, store: Store) -> None:
-        """Restore every record, the latest first: it is most likely to be lost."""
+    async def _restore_all(self, store: Store, partition: Partition) -> None:
+        """Restore every record of a partition, the latest first: it is most likely to be lost."""
         by_round: dict[RoundPushes, list[str]] = {}
         for pushes, device in reversed(self._lines):
-            by_round.setdefault(pushes, []).append(device)
+            if partition_with(call_key(pushes.tenant, pushes.cid), store.partitions) == partition:
+                by_round.setdefault(pushes, []).append(device)
         commands = [
             command
             for pushes, devices in by_round.items()

@@ -33,6 +33,7 @@ from bellhop.queue.names import NOTICE_JOB
 from bellhop.sandbox.redis_server import RedisServer
 from bellhop.store import scripts
 from bellhop.store.call_scripts import record_receipt
+from bellhop.store.homes import ALONE
 from bellhop.store.keys import AGENDA, call_key, owner_key, round_key, rung_key
 from tests.factories import a_device, an_event_user
 from tests.trails import trail_of
@@ -78,6 +79,7 @@ class TestStore:
     """The real scripts, with the test's clock."""
 
     __test__ = False
+    partitions = ALONE
 
     def __init__(self, client: redis.Redis) -> None:
         self.client = client

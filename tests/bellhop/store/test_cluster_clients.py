@@ -104,6 +104,9 @@ async def test_nothing_is_sent_behind_a_node_that_is_away(store, redis, cluster)
     assert len(set(places.values())) == 2
     assert await store.together(("DEL", held), ("DEL", free), ("PING",))
     writes = ("SET", held, "1"), ("SET", free, "1")
+    dying, living = (store.at(partition_with(key, store.partitions)) for key in (held, free))
+    connections = dying.connection, living.connection
+    assert None not in connections
     cluster.kill(places[held])
     try:
         with pytest.raises(RedisConnectionError):
@@ -114,8 +117,11 @@ async def test_nothing_is_sent_behind_a_node_that_is_away(store, redis, cluster)
         with pytest.raises(RedisConnectionError):
             await store.together(*writes, in_order=False)
         assert await store.call("EXISTS", free) == 1
+        assert (dying.connection, living.connection) == (None, connections[1])
     finally:
         cluster.restart(places[held])
+    assert await dying.call("PING")
+    assert dying.connection not in (None, connections[0])
 
 
 async def test_a_node_that_is_away_raises(cluster):
