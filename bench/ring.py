@@ -28,6 +28,8 @@ from worker.delivery.fan_out import DeliveryTools
 from worker.delivery.provider_channel import ProviderChannel
 from worker.delivery.token_pruning import TokenPruner
 from worker.jobs import Jobs
+from worker.queue.concurrency_limit import limits_of
+from worker.queue.isolation import Isolation
 from worker.queue.job_store import JobStore, StartedJob
 from worker.queue.running_jobs import RunningJobs
 
@@ -90,7 +92,7 @@ async def main(rings: int) -> None:
     provider = Willing()
     lanes = {(DEVICE.provider, DEVICE.app): ProviderChannel(provider, "apns com.example.app")}
     jobs = Jobs(DeliveryTools(memory, "worker-1", lanes, TokenPruner(memory)), missed_grace_s=Seconds(5))
-    running = RunningJobs(JobStore(memory, "worker-1"), {"rings": 1}, jobs.handlers.get)
+    running = RunningJobs(JobStore(memory, "worker-1"), limits_of({"rings": 1}), Isolation(), jobs.handlers.get)
     data = job_data()
 
     async def ring(number: int) -> None:

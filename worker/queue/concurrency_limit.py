@@ -2,7 +2,7 @@
 
 import asyncio
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from contextvars import ContextVar
 
@@ -80,6 +80,11 @@ class ConcurrencyLimit:
         """End all waiting: this worker takes no more jobs."""
         self._closed = True
         self._changed.set()
+
+
+def limits_of(places: Mapping[str, int]) -> dict[str, ConcurrencyLimit]:
+    """Make a limit for each queue; `places`: how many jobs of it run at the same time."""
+    return {queue: ConcurrencyLimit(limit) for queue, limit in places.items()}
 
 
 limit_of_job: ContextVar[ConcurrencyLimit] = ContextVar("limit_of_job")

@@ -5,6 +5,7 @@ are interrupted. Other workers go on.
 """
 
 import asyncio
+import time
 
 from bellhop.clock import Seconds
 
@@ -29,6 +30,21 @@ class Isolation:
         self._turn = asyncio.Lock()
         self._nobody_alone = asyncio.Event()
         self._nobody_alone.set()
+        self._running: dict[asyncio.Task[None], float] = {}
+        """When each handler that runs began, in seconds of the monotonic clock."""
+
+    def note_begin(self, task: asyncio.Task[None], at_s: float) -> None:
+        """Note that the handler of a job begins."""
+        self._running[task] = at_s
+
+    def note_end(self, task: asyncio.Task[None]) -> None:
+        """Note that the handler of a job has ended."""
+        del self._running[task]
+
+    def begun_within(self, longest_s: Seconds) -> list[asyncio.Task[None]]:
+        """Return the jobs whose handlers run, and began less than this ago."""
+        since_s = time.monotonic() - longest_s
+        return [task for task, began_s in self._running.items() if began_s > since_s]
 
     async def over(self) -> None:
         """Wait until other jobs may begin."""

@@ -13,7 +13,7 @@ from typing import Any
 import structlog
 from redis.exceptions import RedisError
 
-from bellhop.clock import Micros, Seconds
+from bellhop.clock import Micros
 from bellhop.store import queue_scripts
 from bellhop.store.async_client import Store
 from bellhop.store.redis_clock import RedisClock
@@ -31,11 +31,11 @@ REGISTER_EVERY_S = 20.0
 
 
 class Lease:
-    """The lease of one process. `renew` it every half second."""
+    """The lease of one process in one partition. `renew` it every half second."""
 
     def __init__(
         self,
-        redis_url: str,
+        store: Store,
         name: str,
         queues: Sequence[str],
         describe: Callable[[], dict[str, Any]],
@@ -45,12 +45,12 @@ class Lease:
         note_redis: Callable[[RedisError | None], None] = lambda _: None,
         clock: RedisClock | None = None,
     ) -> None:
-        """`describe` returns the fields of RQ's worker hash, and `counts` those that each renewal writes.
+        """`store` must answer, or fail, in a shorter time than a lease lasts.
 
+        `describe` returns the fields of RQ's worker hash, and `counts` those that each renewal writes.
         `note_redis` gets the error of each renewal, or None. `clock` is set by each renewal.
         """
-        self.store = Store.from_url(redis_url, connections=1, timeout_s=Seconds(1.0))
-        self.name = name
+        self.store, self.name = store, name
         self.suspended = False
         """Whether `rq suspend` is in force."""
         self.last_failed = False
@@ -139,4 +139,3 @@ class Lease:
         except RedisError as error:
             log.warning("left_without_goodbye", worker=self.name, error=type(error).__name__)
         self._valid_until = 0.0
-        await self.store.close()

@@ -1,4 +1,4 @@
-"""The jobs that one worker runs: each is begun, run, interrupted and ended exactly once in this process."""
+"""The jobs that one worker runs in a partition: each begins, runs and ends exactly once in this process."""
 
 import asyncio
 import time
@@ -73,17 +73,21 @@ class RunningJob:
 
 
 class RunningJobs:
-    """The jobs in memory, by id, and the limit of each queue.
+    """The jobs in memory of one partition, by id.
 
-    An id is bytes, because anything may be pushed onto a queue.
+    An id is bytes, because anything may be pushed onto a queue. The worker has one limit for each queue, and one
+    isolation: all its partitions share them.
     """
 
     def __init__(
-        self, job_store: JobStore, limits: Mapping[str, int], find_handler: Callable[[str], Handler | None]
+        self,
+        job_store: JobStore,
+        limits: Mapping[str, ConcurrencyLimit],
+        isolation: Isolation,
+        find_handler: Callable[[str], Handler | None],
     ) -> None:
         self._job_store, self._find_handler = job_store, find_handler
-        self.limits = {queue: ConcurrencyLimit(limit) for queue, limit in limits.items()}
-        self.isolation = Isolation()
+        self.limits, self.isolation = limits, isolation
         self.jobs: dict[bytes, RunningJob] = {}
         self.adopted: dict[str, set[bytes]] = {queue: set() for queue in limits}
         """By queue, the jobs that were adopted since the last take began: its answer may still come and name them."""
@@ -179,7 +183,7 @@ class RunningJobs:
         timer = None
         try:
             await self.isolation.begin(suspect.id)
-            if newly_begun := self._begun_within(longest_s):
+            if newly_begun := self.isolation.begun_within(longest_s):
                 await asyncio.wait(newly_begun, timeout=longest_s)
             started = await self._job_store.begin_job(queue, suspect.id, alone=True)
             if started is not None:
@@ -189,10 +193,6 @@ class RunningJobs:
             if timer is not None:
                 timer.cancel()
             self.isolation.end(suspect.id)
-
-    def _begun_within(self, longest_s: Seconds) -> list[asyncio.Task[None]]:
-        since_s = time.monotonic() - longest_s
-        return [running.task for running in self.jobs.values() if running.in_handler and running.since_s > since_s]
 
     async def _run_begun(self, queue: str, started: StartedJob) -> None:
         running = self.jobs[started.id]
@@ -217,11 +217,13 @@ class RunningJobs:
             running.interrupted = InterruptReason.SHUTDOWN
             raise asyncio.CancelledError
         running.started, running.in_handler, running.since_s = started, True, time.monotonic()
+        self.isolation.note_begin(running.task, running.since_s)
         lost_workers.set(started.lost_workers)
         try:
             return await handler(payload) or ()
         finally:
             running.in_handler = False
+            self.isolation.note_end(running.task)
 
     async def _end_interrupted(self, queue: str, job: StartedJob, reason: InterruptReason | None) -> None:
         if reason is InterruptReason.STOPPED:

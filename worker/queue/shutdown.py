@@ -3,6 +3,7 @@
 import asyncio
 import time
 from collections.abc import Sequence
+from itertools import chain
 
 import structlog
 
@@ -15,21 +16,28 @@ CANCEL_AGAIN_S = 0.1
 
 
 async def drain(
-    jobs: RunningJobs, second_signal: asyncio.Event, *, worker: str, grace_s: Seconds, wind_up_s: Seconds
+    parts: Sequence[RunningJobs], second_signal: asyncio.Event, *, worker: str, grace_s: Seconds, wind_up_s: Seconds
 ) -> None:
     """Let the running jobs end within `grace_s`, or until the second signal. Then hand the others back."""
-    if not jobs.jobs:
+    tasks = tasks_of(parts)
+    if not tasks:
         return
-    log.info("draining", worker=worker, jobs=len(jobs.jobs), grace_s=grace_s)
-    all_ended = asyncio.ensure_future(asyncio.wait(jobs.tasks))
+    log.info("draining", worker=worker, jobs=len(tasks), grace_s=grace_s)
+    all_ended = asyncio.ensure_future(asyncio.wait(tasks))
     hurried = asyncio.create_task(second_signal.wait())
     await asyncio.wait([all_ended, hurried], timeout=grace_s, return_when=asyncio.FIRST_COMPLETED)
     if not all_ended.done():
-        log.warning("handing_back", worker=worker, jobs=len(jobs.jobs))
-        jobs.hand_back()
+        log.warning("handing_back", worker=worker, jobs=len(tasks_of(parts)))
+        for jobs in parts:
+            jobs.hand_back()
         await asyncio.wait([all_ended], timeout=wind_up_s)
     for task in (all_ended, hurried):
         task.cancel()
+
+
+def tasks_of(parts: Sequence[RunningJobs]) -> list[asyncio.Task[None]]:
+    """Return the tasks of all running jobs."""
+    return list(chain.from_iterable(jobs.tasks for jobs in parts))
 
 
 async def cancel_all(tasks: Sequence[asyncio.Task[None]], within_s: Seconds) -> None:

@@ -3,7 +3,7 @@
 import asyncio
 
 from tests.worker.queue.conftest import QueueClient
-from worker.queue import queue_worker
+from worker.queue import job_taker, queue_worker
 from worker.queue.queue_worker import QueueWorker
 
 SOON_S = 20
@@ -35,7 +35,7 @@ async def done_by_a_new_worker(queue_client: QueueClient, prepares_for_s: float 
 
 async def test_the_first_job_waits_for_no_pause(queue_client, monkeypatch):
     """Every take without a lease pauses. At the start that was a tenth of a second of the first ring."""
-    monkeypatch.setattr(queue_worker, "SHORT_PAUSE_S", 10 * SOON_S)
+    monkeypatch.setattr(job_taker, "SHORT_PAUSE_S", 10 * SOON_S)
 
     assert "job" in await done_by_a_new_worker(queue_client)
 

@@ -9,14 +9,17 @@ from collections.abc import AsyncIterator, Awaitable, Callable
 import pytest
 import redis
 
+from bellhop.store.async_client import Store
 from bellhop.store.keys import WORKERS, inflight_key, lease_key, neighbours_turn_key, rq_worker_key
 from tests.worker.queue.conftest import QueueClient
+from worker.queue.concurrency_limit import limits_of
 from worker.queue.dead_workers import Neighbours, reap_workers
+from worker.queue.isolation import Isolation
 from worker.queue.job_store import JobStore
 from worker.queue.lease import Lease
 from worker.queue.maintenance import Maintenance
 from worker.queue.process_place import process_place
-from worker.queue.running_jobs import RunningJobs
+from worker.queue.running_jobs import Handler, RunningJobs
 
 QUEUES = ["rings", "notices", "mail"]
 A_SECOND = {"renewals": 2.0, "takes": 2.0}
@@ -30,7 +33,14 @@ async def make_lease(redis_url: str) -> AsyncIterator[MakeLease]:
     made = []
 
     def make(name: str) -> Lease:
-        made.append(Lease(redis_url, name, QUEUES, lambda: {"state": "idle", "pid": os.getpid(), "queues": "rings"}))
+        made.append(
+            Lease(
+                Store.from_url(redis_url, timeout_s=1.0),
+                name,
+                QUEUES,
+                lambda: {"state": "idle", "pid": os.getpid(), "queues": "rings"},
+            )
+        )
         return made[-1]
 
     yield make
@@ -43,6 +53,10 @@ async def commands(client: redis.Redis, work: Callable[[], Awaitable[object]]) -
     client.config_resetstat()
     await work()
     return sum(stats["calls"] for name, stats in client.info("commandstats").items() if "config" not in name)
+
+
+def running_jobs(job_store: JobStore, handlers: dict[str, Handler]) -> RunningJobs:
+    return RunningJobs(job_store, limits_of(dict.fromkeys(QUEUES, 1)), Isolation(), handlers.get)
 
 
 def others(client: redis.Redis, count: int) -> None:
@@ -60,7 +74,7 @@ async def test_an_idle_worker_runs_few_commands(redis_client: redis.Redis, make_
     await make_lease("with the turn").renew()
     lease = make_lease("mine")
     jobs = JobStore(lease.store, "mine")
-    maintenance = Maintenance(lease, RunningJobs(jobs, dict.fromkeys(QUEUES, 1), {}.get), QUEUES)
+    maintenance = Maintenance(lease, running_jobs(jobs, {}), QUEUES)
     await maintenance.once()  # it registers
     await lease.store.load_scripts()
     redis_client.set("bellhop:workers:turn", "with the turn")
@@ -129,7 +143,7 @@ async def test_a_lost_job_is_adopted_at_the_next_renewal(queue_client: QueueClie
     async def run(payload: object) -> None:
         ran.set()
 
-    jobs = RunningJobs(JobStore(lease.store, "mine"), dict.fromkeys(QUEUES, 1), {"jobs.sleep": run}.get)
+    jobs = running_jobs(JobStore(lease.store, "mine"), {"jobs.sleep": run})
     maintenance = Maintenance(lease, jobs, QUEUES)
     await maintenance.once()
     queue_client.sleep("lost", queue="mail")

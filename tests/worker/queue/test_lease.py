@@ -12,6 +12,7 @@ from redis.exceptions import ConnectionError as RedisConnectionError
 from redis.exceptions import RedisError
 
 from bellhop.sandbox.redis_server import RedisServer
+from bellhop.store.async_client import Store
 from bellhop.store.keys import inflight_key
 from tests.worker.queue.conftest import QueueClient
 from worker.queue.dead_workers import Neighbours, reap_workers
@@ -31,7 +32,7 @@ async def make_lease() -> AsyncIterator[MakeLease]:
     made = []
 
     def make(url: str, name: str, times: LeaseTimes = SHORT) -> Lease:
-        made.append(Lease(url, name, ["rings"], lambda: {"state": "idle"}, times))
+        made.append(Lease(Store.from_url(url, timeout_s=1.0), name, ["rings"], lambda: {"state": "idle"}, times))
         return made[-1]
 
     yield make
@@ -168,9 +169,10 @@ async def test_what_ended_or_expired_is_not_given_back(queue_client: QueueClient
 
 RENEW_ONCE = """
 import asyncio, os, sys
+from bellhop.store.async_client import Store
 from worker.queue.lease import Lease
 describe = lambda: {"state": "busy", "pid": os.getpid(), "queues": "rings"}
-asyncio.run(Lease(sys.argv[1], "neighbour", ["rings"], describe).renew())
+asyncio.run(Lease(Store.from_url(sys.argv[1], timeout_s=1.0), "neighbour", ["rings"], describe).renew())
 print("renewed", flush=True)
 sys.stdin.read()
 """
@@ -206,7 +208,7 @@ async def test_a_neighbour_that_cannot_be_inspected_is_kept(
         raise PermissionError
 
     describe = lambda: {"state": "busy", "pid": "999999999", "queues": "rings"}  # noqa: E731
-    neighbour = Lease(redis_url, "neighbour", ["rings"], describe, SHORT)
+    neighbour = Lease(Store.from_url(redis_url, timeout_s=1.0), "neighbour", ["rings"], describe, SHORT)
     await neighbour.renew()
     await neighbour.store.close()
     hold(queue_client, "neighbour", "held")
@@ -245,7 +247,13 @@ async def test_a_job_for_the_last_take_of_a_removed_worker_is_found(
     """Redis has not noticed the death: something between them keeps the connection open."""
     mine = make_lease(redis_url, "mine")
     neighbours = Neighbours(mine.store, mine.name)
-    dead = Lease(redis_url, "dead", ["rings"], lambda: {"state": "busy", "pid": "0", "queues": "rings"}, SHORT)
+    dead = Lease(
+        Store.from_url(redis_url, timeout_s=1.0),
+        "dead",
+        ["rings"],
+        lambda: {"state": "busy", "pid": "0", "queues": "rings"},
+        SHORT,
+    )
     await dead.renew()
     await dead.store.close()
     queue_client.redis.pexpire("bellhop:worker:dead", 60_000)

@@ -1,0 +1,72 @@
+"""Takes jobs of one queue from one partition, and starts them."""
+
+import asyncio
+import contextlib
+import time
+
+from redis.exceptions import RedisError
+
+from bellhop.clock import Seconds
+from bellhop.store.async_client import Store
+from bellhop.store.retry import is_away
+from worker.queue.job_store import StartedJob, log_refusal_and_pause
+from worker.queue.partition_worker import PartitionWorker
+
+TAKE_WAIT_S = Seconds(1.5)
+"""How long one take waits for a job. It is short because a take is never interrupted, also not at the end or by `rq
+suspend`: an interrupted take may have moved a job to the in-flight list."""
+TAKEN_AT_ONCE = 4
+"""Jobs that one take takes if that many are queued: they share its cost, and delay each other by some milliseconds."""
+TAKE_AGAIN_S = Seconds(0.05)
+"""How long one take waits while a tenant may begin no further job here: BLMOVE does not see the jobs in its list."""
+SHORT_PAUSE_S = 0.1
+
+
+class JobTaker:
+    """Takes jobs of one queue while this worker is not `stopping`."""
+
+    def __init__(
+        self, part: PartitionWorker, queue: str, stopping: asyncio.Event, *, in_turn: bool, wind_up_s: Seconds
+    ) -> None:
+        self._part, self._queue, self._stopping = part, queue, stopping
+        self._limit, self._in_turn, self._wind_up_s = part.jobs.limits[queue], in_turn, wind_up_s
+
+    async def keep_taking(self, store: Store) -> None:
+        """Wait for jobs, take them and start them, until this worker stops. A take blocks the store's connection."""
+        while not self._stopping.is_set():
+            most = await self._limit.acquire(TAKEN_AT_ONCE)
+            await self._part.jobs.isolation.over()
+            jobs = await self._take(store, most)
+            self._limit.release(most - len(jobs))
+            if self._stopping.is_set():
+                with contextlib.suppress(TimeoutError):
+                    await asyncio.wait_for(self._part.job_store.hand_back(self._queue, *jobs), self._wind_up_s)
+            else:
+                for job in jobs:
+                    self._part.jobs.start(self._queue, job.id, job)
+
+    async def _take(self, store: Store, most: int) -> list[StartedJob]:
+        """Take up to `most` jobs, or none, after a pause, if this worker may not take any."""
+        if not self._part.may_take:
+            await asyncio.sleep(SHORT_PAUSE_S)
+            return []
+        if self._stopping.is_set():
+            return []
+        adopted = self._part.jobs.adopted[self._queue]
+        adopted.clear()
+        not_of = self._limit.tenants_with_share
+        wait_s = TAKE_AGAIN_S if not_of else TAKE_WAIT_S
+        try:
+            jobs = await self._part.job_store.take_jobs(
+                store, self._queue, most, wait_s, in_turn=self._in_turn, not_of=not_of
+            )
+        except RedisError as error:
+            # Redis may not have noticed yet that the connection is lost. Until its BLMOVE ends, it can still move a job
+            # to our list. No job is lost: maintenance adopts it, or the worker's end waits and gives it back.
+            self._part.may_receive_jobs_until_s = time.monotonic() + TAKE_WAIT_S
+            if is_away(error):  # the lease logs that
+                await asyncio.sleep(SHORT_PAUSE_S)
+            else:
+                await log_refusal_and_pause("queue/take_jobs", error)
+            return []
+        return [job for job in jobs if job.id not in adopted]

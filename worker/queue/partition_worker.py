@@ -1,0 +1,110 @@
+"""What one worker is in one partition of Redis. A single Redis is one partition; a cluster has several.
+
+In each partition, a worker has a lease, in-flight lists and running jobs of its own. Its limits count the jobs of all
+partitions.
+"""
+
+import time
+from collections.abc import Awaitable, Callable
+from functools import partial
+from typing import Any
+
+from redis.exceptions import RedisError
+
+from bellhop.clock import Seconds
+from bellhop.store.async_client import Store
+from bellhop.store.homes import Partition
+from bellhop.store.redis_clock import RedisClock
+from worker.queue.dead_workers import reap_workers
+from worker.queue.foreign_workers import ForeignWorkers
+from worker.queue.job_store import JobStore
+from worker.queue.lease import Lease
+from worker.queue.maintenance import Maintenance, enqueue_scheduled, look_after_neighbours, repeat_in_turn
+from worker.queue.old_queues import OldQueues
+from worker.queue.running_jobs import RunningJobs
+from worker.queue.worker_setup import WorkerSetup
+
+EVERY_S, OFTEN_S = Seconds(0.5), Seconds(0.25)
+"""How often the worker whose turn it is does what one worker does for all."""
+
+
+class PartitionWorker:
+    """One worker in one partition: its lease and its jobs there, and its regular work."""
+
+    def __init__(
+        self,
+        setup: WorkerSetup,
+        partition: Partition,
+        store: Store,
+        lease_store: Store,
+        note_redis: Callable[[RedisError | None], None],
+        lease_clock: RedisClock,
+    ) -> None:
+        """`lease_store` answers or fails soon. Each renewal of the lease sets `lease_clock`."""
+        self.partition, self._setup, self._store = partition, setup, store
+        self.job_store = JobStore(store, setup.name, setup.clock)
+        self.jobs = RunningJobs(self.job_store, setup.limits, setup.isolation, setup.find_handler)
+        self.lease = Lease(
+            *(lease_store, setup.name, setup.queues.served, self._describe),
+            counts=self.job_store.counts,
+            note_redis=note_redis,
+            clock=lease_clock,
+        )
+        self.maintenance = Maintenance(self.lease, self.jobs, setup.queues.taken)
+        self.may_receive_jobs_until_s = time.monotonic()
+        """Until then, Redis may still move jobs to the in-flight lists: the answer to a take was lost."""
+
+    @property
+    def may_take(self) -> bool:
+        """Whether jobs may be taken from this partition now."""
+        return self.lease.healthy and not self.lease.suspended
+
+    @property
+    def regular_work(self) -> list[Callable[[], Awaitable[None]]]:
+        """What runs beside the jobs until the worker ends."""
+        in_turn = (partial(repeat_in_turn, self.lease, every_s, work) for work, every_s in self._work_in_turn().items())
+        return [self.maintenance.run, partial(look_after_neighbours, self.lease), *in_turn]
+
+    def _work_in_turn(self) -> dict[Callable[[], Awaitable[None]], Seconds]:
+        queues, job_names, lease_store = self._setup.queues, self._setup.job_names, self.lease.store
+        work: dict[Callable[[], Awaitable[None]], Seconds] = {
+            partial(reap_workers, lease_store, queues.all_names): EVERY_S,
+            partial(enqueue_scheduled, lease_store, queues.ours, in_turn=self._setup.in_turn): EVERY_S,
+            ForeignWorkers(self._store, queues.ours, job_names).take_back: EVERY_S,
+            **{partial(work, self._store): OFTEN_S for work in self._setup.by_one_worker},
+        }
+        if not self.partition.tag:  # the queues of a cluster never had other names
+            work[OldQueues(self._store, queues.old, job_names).move] = OFTEN_S
+        return work
+
+    def _describe(self) -> dict[str, Any]:
+        return self._setup.describe(busy=bool(self.jobs.jobs), suspended=self.lease.suspended)
+
+
+def partition_workers(setup: WorkerSetup, store: Store, lease_store: Store) -> list[PartitionWorker]:
+    """Make what the worker is in each partition. The server of the first partition sets the worker's clock."""
+    servers, first = _Servers(setup.note_redis), store.partitions[0]
+    return [
+        PartitionWorker(
+            *(setup, partition, store.at(partition), lease_store.at(partition)),
+            note_redis=partial(servers.note, partition),
+            lease_clock=setup.clock if partition == first else RedisClock(),
+        )
+        for partition in store.partitions
+    ]
+
+
+class _Servers:
+    """Whether the servers of all partitions answer."""
+
+    def __init__(self, note_redis: Callable[[RedisError | None], None]) -> None:
+        self._note_redis, self._away = note_redis, set[Partition]()
+
+    def note(self, partition: Partition, error: RedisError | None) -> None:
+        """Pass an error on, and an answer only if all other partitions answer too."""
+        if error is not None:
+            self._away.add(partition)
+        else:
+            self._away.discard(partition)
+        if error is not None or not self._away:
+            self._note_redis(error)
