@@ -213,7 +213,7 @@ def _queue_worker(
         prepare=partial(warm_up, store, senders),
         background=background,
         in_turn=settings.has_several_tenants,
-        by_one_worker=[queue_due_calls],
+        work_off_agenda=queue_due_calls,
         note_redis=partial(_note, redis_outage(shown(settings.redis_url))),
         clock=clock,
     )

@@ -7,12 +7,13 @@ workers (lua/lib/queue_keys.lua).
 import base64
 import contextlib
 import zlib
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from functools import cache
-from typing import Any, Literal
+from typing import Any, Literal, NamedTuple, cast
 
 from bellhop.clock import MICROS_PER_SECOND, Micros, Seconds, iso
 from bellhop.store.keys import (
+    AGENDA,
     FOREIGN_WORKERS,
     RQ_EXECUTION_PREFIX,
     RQ_QUEUES,
@@ -41,13 +42,17 @@ from bellhop.store.scripts import Argument, Command
 
 Place = Literal["waiting", "scheduled", "failed", "finished"]
 """Where a queue keeps jobs."""
+Due = Literal["dead workers", "agenda", "scheduled jobs", "foreign workers"]
+"""What the worker whose turn it is does when it is due. `agenda`: the time of something on the agenda has come."""
+NEWLY_FAILED_S = 10
+"""For how long after a job has failed `tend` says that a worker of another application may have taken it."""
 SHARED_KEYS = (rq_job_key(""), rq_executions_key(""), RQ_EXECUTION_PREFIX, rq_results_key(""), rq_worker_key(""))
 """The start of the keys of all jobs and workers."""
 WORKER_KEYS = (
     *(WORKERS, WORKERS_SEEN, WORKERS_CALM_SINCE, WORKERS_TURN, RQ_QUEUES, RQ_WORKERS, RQ_SUSPENDED),
-    *(neighbours_turn_key(""), lease_key(""), death_noticed_key("")),
+    *(neighbours_turn_key(""), lease_key(""), death_noticed_key(""), AGENDA),
 )
-"""The keys of the installation that scripts about workers use."""
+"""The keys of a partition that scripts about workers use."""
 
 
 def take_jobs(queue: str, worker: str, limit: int, *, in_turn: bool = False, not_of: Iterable[str] = ()) -> Command:
@@ -114,9 +119,51 @@ def requeue_failed(queue: str, job_id: str, now: str) -> Command:
     return Command("queue/requeue_failed", [*queue_keys([queue]), RQ_QUEUES, rq_job_key(job_id)], [job_id, now])
 
 
-def renew_lease(
+class TendedQueues(NamedTuple):
+    """The queues of the worker that tends a partition."""
+
+    taken: Sequence[str]
+    """This worker takes jobs from them."""
+    others: Sequence[str] = ()
+    """Only other workers of the installation take jobs from them."""
+    old_names: Sequence[str] = ()
+    """What older versions call the queues that this worker serves."""
+
+
+class Tended(NamedTuple):
+    """What a worker must look after in a partition."""
+
+    lapsed: bool
+    """Whether its lease had ended, or is new."""
+    suspended: bool
+    """Whether `rq suspend` is in force."""
+    has_jobs: bool
+    """Whether there are jobs on its in-flight lists."""
+    turn: str
+    """The worker whose turn it is to do what one does for all."""
+    neighbours_turn: int
+    """The pid of the worker whose turn it is to look after the workers of this place; 0 if the place is not known."""
+    now: Micros
+    """By Redis's clock."""
+    due: Sequence[Due]
+    """What is due, if it is this worker's turn."""
+    waiting: Sequence[int]
+    """Which of the queues have jobs, as positions in `TendedQueues.taken`, if the worker must know it."""
+
+    @classmethod
+    def read(cls, answer: list[Any]) -> "Tended":
+        """Read what tend.lua answers."""
+        lapsed, suspended, has_jobs, turn, neighbours_turn, now, due, waiting = answer
+        flags = (bool(lapsed), bool(suspended), bool(has_jobs))
+        words = [cast("Due", word.decode()) for word in due]
+        return cls(
+            *flags, turn.decode(), int(neighbours_turn or 0), Micros(int(now)), words, [place - 1 for place in waiting]
+        )
+
+
+def tend(
     worker: str,
-    queues: Iterable[str],
+    queues: TendedQueues,
     fields: Mapping[str, Any],
     *,
     place: str,
@@ -125,19 +172,26 @@ def renew_lease(
     silence_ms: int,
     turn_ms: int,
     registration_s: int,
+    kept_s: int,
+    in_turn: bool = False,
+    tells_waiting: bool = False,
 ) -> Command:
-    """Renew a worker's lease, and write these fields of RQ's worker hash.
+    """Renew a worker's lease, write these fields of RQ's worker hash, and see what is due. `Tended` reads the answer.
 
-    `queues` are those that it serves. Its registration is renewed for `registration_s`, unless that is 0. If no worker
-    renewed its lease for longer than `silence_ms`, Redis was away or all workers were, and none is presumed dead. If no
-    worker has a turn, this one gets it for `turn_ms`. The script returns whether the lease had ended or is new; whether
-    `rq suspend` is in force; whether there are jobs on the worker's in-flight lists; the worker whose turn it is to do
-    what one does for all; the pid of the one whose turn it is to look after the workers of its `place`; and the time by
-    Redis's clock (unix µs).
+    The registration is renewed for `registration_s`, unless that is 0. If no worker renewed its lease for longer than
+    `silence_ms`, Redis was away or all workers were, and none is presumed dead. If no worker has a turn, this one gets
+    it for `turn_ms`. `kept_s`: how long failed jobs are kept. `in_turn`: jobs of several tenants may wait.
     """
-    flat = [part for pair in fields.items() for part in pair]
+    ours = [*queues.taken, *queues.others]
     times = (lease_ms, silence_ms, turn_ms, registration_s)
-    return _of_workers("renew_lease", queues, worker, place, pid, *times, *flat)
+    counts = (len(queues.old_names), len(queues.taken), len(queues.others))
+    words = ("turns" if in_turn else "", kept_s, NEWLY_FAILED_S, "waiting" if tells_waiting else "")
+    flat = [part for pair in fields.items() for part in pair]
+    return Command(
+        "queue/tend",
+        [*queue_keys([*queues.old_names, *ours], *WORKER_KEYS), *map(rq_intermediate_key, ours)],
+        [worker, place, pid, *times, *counts, *words, *flat],
+    )
 
 
 def reap_workers(queues: Iterable[str], *, lease_ms: int, silence_ms: int, limit: int) -> Command:

@@ -7,20 +7,22 @@ runs every 600 s), and gives back only jobs with retries.
 import asyncio
 import os
 import time
-from collections.abc import Callable, Mapping, Sequence
-from typing import Any
+from collections.abc import Callable, Mapping
+from typing import Any, get_args
 
 import structlog
 from redis.exceptions import RedisError
 
-from bellhop.clock import Micros
+from bellhop.queue.names import FAILURE_TTL_S
 from bellhop.store import queue_scripts
 from bellhop.store.async_client import Store
+from bellhop.store.queue_scripts import Due, Tended, TendedQueues
 from bellhop.store.redis_clock import RedisClock
 from bellhop.store.refusals import advice_on
 from worker.queue.dead_workers import remove_worker
 from worker.queue.lease_times import DEFAULT_TIMES, LeaseTimes
 from worker.queue.process_place import is_alive, process_place
+from worker.queue.worker_setup import QueueNames
 
 log = structlog.get_logger()
 
@@ -37,17 +39,20 @@ class Lease:
         self,
         store: Store,
         name: str,
-        queues: Sequence[str],
+        queues: QueueNames,
         describe: Callable[[], dict[str, Any]],
         times: LeaseTimes = DEFAULT_TIMES,
         *,
         counts: Callable[[], dict[str, Any]] = dict,
+        in_turn: bool = False,
+        tells_waiting: bool = False,
         note_redis: Callable[[RedisError | None], None] = lambda _: None,
         clock: RedisClock | None = None,
     ) -> None:
         """`store` must answer, or fail, in a shorter time than a lease lasts.
 
         `describe` returns the fields of RQ's worker hash, and `counts` those that each renewal writes.
+        `in_turn`: jobs of several tenants may wait. `tells_waiting`: each renewal finds out which queues have jobs.
         `note_redis` gets the error of each renewal, or None. `clock` is set by each renewal.
         """
         self.store, self.name = store, name
@@ -55,7 +60,10 @@ class Lease:
         """Whether `rq suspend` is in force."""
         self.last_failed = False
         """Whether the last renewal failed."""
-        self._queues, self._describe, self._counts, self._times = list(queues), describe, counts, times
+        self._queues = queues
+        self._tended = TendedQueues(queues.taken, queues.others, queues.old_served)
+        self._describe, self._counts, self._times = describe, counts, times
+        self._in_turn, self._tells_waiting = in_turn, tells_waiting
         self._note_redis, self._clock = note_redis, clock or RedisClock()
         self._valid_until = 0.0
         self._registered, self._register_at = "", 0.0
@@ -65,6 +73,10 @@ class Lease:
         """Whether there were jobs on this worker's in-flight lists at the last renewal."""
         self.neighbours_turn = asyncio.Event()
         """Set while the neighbours must be looked at."""
+        self.due: dict[Due, asyncio.Event] = {what: asyncio.Event() for what in get_args(Due)}
+        """What is set must be done now by this worker, for all."""
+        self.waiting = {queue: asyncio.Event() for queue in queues.taken}
+        """By queue: set while jobs wait in it, as far as a renewal has found out."""
 
     @property
     def healthy(self) -> bool:
@@ -83,9 +95,9 @@ class Lease:
         """
         sent_at, place = time.monotonic(), process_place()
         fields = self._fields_to_register(sent_at)
-        command = queue_scripts.renew_lease(
+        command = queue_scripts.tend(
             self.name,
-            self._queues,
+            self._tended,
             fields | ({"place": place} if fields else {}) | self._counts(),
             place=place,
             pid=os.getpid(),
@@ -93,9 +105,12 @@ class Lease:
             silence_ms=self._times.silence_ms,
             turn_ms=self._times.turn_ms,
             registration_s=REGISTRATION_TTL_S if fields else 0,
+            kept_s=FAILURE_TTL_S,
+            in_turn=self._in_turn,
+            tells_waiting=self._tells_waiting,
         )
         try:
-            lapsed, suspended, jobs, turn, neighbours_turn, now = await self.store.script(*command)
+            tended = Tended.read(await self.store.script(*command))
         except RedisError as error:
             if not self.last_failed:
                 log.warning("lease_not_renewed", worker=self.name, error=type(error).__name__, advice=advice_on(error))
@@ -103,17 +118,17 @@ class Lease:
             self._note_redis(error)
             return False
         self._note_redis(None)
-        self._clock.note(sent_at, time.monotonic(), Micros(int(now)))
+        self._clock.note(sent_at, time.monotonic(), tended.now)
         if self.last_failed:
             log.info("lease_renewed", worker=self.name)
         # If the answer to the last renewal was lost, that renewal may have found that the lease had ended. Then this
         # one finds a valid lease. So the clock of this process decides too.
-        lapsed = lapsed or not self.healthy
-        self.last_failed, self.suspended, self.may_have_jobs = False, bool(suspended), bool(jobs)
+        lapsed = tended.lapsed or not self.healthy
+        self.last_failed, self.suspended, self.may_have_jobs = False, tended.suspended, tended.has_jobs
         self._valid_until = sent_at + self._times.lease_ms / 1000
-        self._note_registration(fields, sent_at, lapsed=bool(lapsed))
-        self._note_turns(turn, neighbours_turn)
-        return bool(lapsed)
+        self._note_registration(fields, sent_at, lapsed=lapsed)
+        self._note_work(tended)
+        return lapsed
 
     def _fields_to_register(self, now_s: float) -> dict[str, Any]:
         """Return the fields of RQ's worker hash; none if this state was registered less than REGISTER_EVERY_S ago."""
@@ -126,16 +141,21 @@ class Lease:
         elif lapsed:  # another worker may have removed it
             self._register_at = 0.0
 
-    def _note_turns(self, turn: bytes, neighbours_turn: bytes) -> None:
-        """Note whose turns it is. If the worker that looks after the neighbours has died, each of them does it."""
-        self._turn = turn == self.name.encode()
-        if neighbours_turn and (int(neighbours_turn) == os.getpid() or not is_alive(int(neighbours_turn))):
+    def _note_work(self, tended: Tended) -> None:
+        """Note what to do now. If the worker that looks after the neighbours has died, each of them does it."""
+        self._turn = tended.turn == self.name
+        for what in tended.due:
+            self.due[what].set()
+        for place in tended.waiting:
+            self.waiting[self._tended.taken[place]].set()
+        pid = tended.neighbours_turn
+        if pid and (pid == os.getpid() or not is_alive(pid)):
             self.neighbours_turn.set()
 
     async def release(self) -> None:
         """Give back the jobs that are left, then the lease. If Redis is away, the lease ends by itself."""
         try:
-            await remove_worker(self.store, self.name, self._queues, died=False)
+            await remove_worker(self.store, self.name, self._queues.served, died=False)
         except RedisError as error:
             log.warning("left_without_goodbye", worker=self.name, error=type(error).__name__)
         self._valid_until = 0.0

@@ -87,8 +87,17 @@ async def enqueue_scheduled(store: Store, queues: Sequence[str], *, in_turn: boo
         pass  # more are due
 
 
+async def work_when_due(due: asyncio.Event, work: Callable[[], Awaitable[None]]) -> None:
+    """Do the work again and again, each time after `due` was set."""
+    while True:
+        await due.wait()
+        due.clear()
+        with contextlib.suppress(RedisConnectionError, RedisTimeoutError):  # the lease logs that Redis is away
+            await work()
+
+
 async def repeat_in_turn(lease: Lease, every_s: Seconds, work: Callable[[], Awaitable[None]]) -> None:
-    """Repeat what one worker does for the whole installation, while it is this worker's turn."""
+    """Repeat what one worker does for all in a partition, while it is this worker's turn."""
     while True:
         again_at_s = time.monotonic() + every_s
         if lease.has_turn:

@@ -5,7 +5,7 @@ partitions.
 """
 
 import time
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Iterator
 from functools import partial
 from typing import Any
 
@@ -19,13 +19,22 @@ from worker.queue.dead_workers import reap_workers
 from worker.queue.foreign_workers import ForeignWorkers
 from worker.queue.job_store import JobStore
 from worker.queue.lease import Lease
-from worker.queue.maintenance import Maintenance, enqueue_scheduled, look_after_neighbours, repeat_in_turn
+from worker.queue.maintenance import (
+    Maintenance,
+    enqueue_scheduled,
+    look_after_neighbours,
+    repeat_in_turn,
+    work_when_due,
+)
 from worker.queue.old_queues import OldQueues
 from worker.queue.running_jobs import RunningJobs
 from worker.queue.worker_setup import WorkerSetup
 
-EVERY_S, OFTEN_S = Seconds(0.5), Seconds(0.25)
-"""How often the worker whose turn it is does what one worker does for all."""
+OFTEN_S = Seconds(0.25)
+"""How often queues are looked at by their old names."""
+RARELY_S = Seconds(10.0)
+"""How often expired jobs are removed from RQ's registries, and jobs are looked for that a worker of another application
+took some time ago."""
 
 
 class PartitionWorker:
@@ -45,8 +54,10 @@ class PartitionWorker:
         self.job_store = JobStore(store, setup.name, setup.clock)
         self.jobs = RunningJobs(self.job_store, setup.limits, setup.isolation, setup.find_handler)
         self.lease = Lease(
-            *(lease_store, setup.name, setup.queues.served, self._describe),
+            *(lease_store, setup.name, setup.queues, self._describe),
             counts=self.job_store.counts,
+            in_turn=setup.in_turn,
+            tells_waiting=bool(partition.tag),
             note_redis=note_redis,
             clock=lease_clock,
         )
@@ -62,20 +73,23 @@ class PartitionWorker:
     @property
     def regular_work(self) -> list[Callable[[], Awaitable[None]]]:
         """What runs beside the jobs until the worker ends."""
-        in_turn = (partial(repeat_in_turn, self.lease, every_s, work) for work, every_s in self._work_in_turn().items())
-        return [self.maintenance.run, partial(look_after_neighbours, self.lease), *in_turn]
+        return [self.maintenance.run, partial(look_after_neighbours, self.lease), *self._work_in_turn()]
 
-    def _work_in_turn(self) -> dict[Callable[[], Awaitable[None]], Seconds]:
-        queues, job_names, lease_store = self._setup.queues, self._setup.job_names, self.lease.store
-        work: dict[Callable[[], Awaitable[None]], Seconds] = {
-            partial(reap_workers, lease_store, queues.all_names): EVERY_S,
-            partial(enqueue_scheduled, lease_store, queues.ours, in_turn=self._setup.in_turn): EVERY_S,
-            ForeignWorkers(self._store, queues.ours, job_names).take_back: EVERY_S,
-            **{partial(work, self._store): OFTEN_S for work in self._setup.by_one_worker},
-        }
+    def _work_in_turn(self) -> Iterator[Callable[[], Awaitable[None]]]:
+        """Yield what this worker does for all in the partition, while it is its turn."""
+        setup, queues, lease = self._setup, self._setup.queues, self.lease
+        scheduled = partial(enqueue_scheduled, lease.store, queues.ours, in_turn=setup.in_turn)
+        take_back = ForeignWorkers(self._store, queues.ours, setup.job_names).take_back
+        yield partial(work_when_due, lease.due["dead workers"], partial(reap_workers, lease.store, queues.all_names))
+        yield partial(work_when_due, lease.due["scheduled jobs"], scheduled)
+        yield partial(work_when_due, lease.due["foreign workers"], take_back)
+        if setup.work_off_agenda is not None:
+            yield partial(work_when_due, lease.due["agenda"], partial(setup.work_off_agenda, self._store))
+        # These look for more than what is due.
+        yield partial(repeat_in_turn, lease, RARELY_S, scheduled)
+        yield partial(repeat_in_turn, lease, RARELY_S, take_back)
         if not self.partition.tag:  # the queues of a cluster never had other names
-            work[OldQueues(self._store, queues.old, job_names).move] = OFTEN_S
-        return work
+            yield partial(repeat_in_turn, lease, OFTEN_S, OldQueues(self._store, queues.old, setup.job_names).move)
 
     def _describe(self) -> dict[str, Any]:
         return self._setup.describe(busy=bool(self.jobs.jobs), suspended=self.lease.suspended)

@@ -56,7 +56,8 @@ class QueueWorker:
     has its share of the limits.
     `prepare`: this coroutine function runs before the first job is taken. After `PREPARE_S` it goes on beside the jobs.
     `background`: coroutine functions that run beside the jobs; one that raises is logged and started again.
-    `by_one_worker`: coroutine functions that one worker at a time repeats for each partition; they get its store.
+    `work_off_agenda`: this coroutine function runs, in one worker at a time, when the time of something on the agenda
+    of a partition has come. It gets the partition's store.
     `note_redis`: gets, twice a second, the error of Redis or None.
     `clock`: it is set twice a second, and before the first job.
     """
@@ -76,7 +77,7 @@ class QueueWorker:
         in_turn: bool = False,
         prepare: Callable[[], Awaitable[None]] | None = None,
         background: Sequence[Callable[[], Awaitable[None]]] = (),
-        by_one_worker: Sequence[Callable[[Store], Awaitable[None]]] = (),
+        work_off_agenda: Callable[[Store], Awaitable[None]] | None = None,
         note_redis: Callable[[RedisError | None], None] = lambda _: None,
         clock: RedisClock | None = None,
     ) -> None:
@@ -92,7 +93,7 @@ class QueueWorker:
         self._limits = limits_of(limits)
         setup = WorkerSetup(
             *(self.name, queues, self._limits, Isolation(), handlers.get, self._rq_record.fields),
-            *(job_names, in_turn, by_one_worker, note_redis, clock),
+            *(job_names, in_turn, work_off_agenda, note_redis, clock),
         )
         self._parts = partition_workers(setup, self._store, self._lease_store)
 

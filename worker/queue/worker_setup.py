@@ -2,6 +2,7 @@
 
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass
+from types import MappingProxyType
 from typing import Any, NamedTuple
 
 from redis.exceptions import RedisError
@@ -18,9 +19,9 @@ class QueueNames(NamedTuple):
 
     taken: Sequence[str]
     """This worker takes jobs from them."""
-    others: Sequence[str]
+    others: Sequence[str] = ()
     """Only other workers of the installation take jobs from them."""
-    old: Mapping[str, str]
+    old: Mapping[str, str] = MappingProxyType({})
     """What older versions call queues, and their names now."""
 
     @property
@@ -29,12 +30,17 @@ class QueueNames(NamedTuple):
         return [*self.taken, *self.others]
 
     @property
-    def served(self) -> list[str]:
-        """The queues that this worker serves, by all their names.
+    def old_served(self) -> list[str]:
+        """What older versions call the queues that this worker serves.
 
-        Web processes of an older version are ready only while a worker serves the queues by their old names.
+        Their web processes are ready only while a worker serves the queues by these names.
         """
-        return [*self.taken, *(old for old, new in self.old.items() if new in self.taken)]
+        return [old for old, new in self.old.items() if new in self.taken]
+
+    @property
+    def served(self) -> list[str]:
+        """The queues that this worker serves, by all their names."""
+        return [*self.taken, *self.old_served]
 
     @property
     def all_names(self) -> list[str]:
@@ -56,6 +62,6 @@ class WorkerSetup:
     """Returns the fields of RQ's worker hash, if the worker is `busy` or `suspended` in a partition."""
     job_names: Sequence[str]
     in_turn: bool
-    by_one_worker: Sequence[Callable[[Store], Awaitable[None]]]
+    work_off_agenda: Callable[[Store], Awaitable[None]] | None
     note_redis: Callable[[RedisError | None], None]
     clock: RedisClock

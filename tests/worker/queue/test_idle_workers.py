@@ -4,13 +4,16 @@ import asyncio
 import os
 import signal
 import sys
+import time
 from collections.abc import AsyncIterator, Awaitable, Callable
 
 import pytest
 import redis
 
+from bellhop.queue.names import FAILURE_TTL_S
 from bellhop.store.async_client import Store
-from bellhop.store.keys import WORKERS, inflight_key, lease_key, neighbours_turn_key, rq_worker_key
+from bellhop.store.keys import AGENDA, WORKERS, inflight_key, lease_key, neighbours_turn_key, rq_worker_key
+from bellhop.store.queue_scripts import Due
 from tests.worker.queue.conftest import QueueClient
 from worker.queue.concurrency_limit import limits_of
 from worker.queue.dead_workers import Neighbours, reap_workers
@@ -20,6 +23,7 @@ from worker.queue.lease import Lease
 from worker.queue.maintenance import Maintenance
 from worker.queue.process_place import process_place
 from worker.queue.running_jobs import Handler, RunningJobs
+from worker.queue.worker_setup import QueueNames
 
 QUEUES = ["rings", "notices", "mail"]
 A_SECOND = {"renewals": 2.0, "takes": 2.0}
@@ -37,7 +41,7 @@ async def make_lease(redis_url: str) -> AsyncIterator[MakeLease]:
             Lease(
                 Store.from_url(redis_url, timeout_s=1.0),
                 name,
-                QUEUES,
+                QueueNames(QUEUES),
                 lambda: {"state": "idle", "pid": os.getpid(), "queues": "rings"},
             )
         )
@@ -84,6 +88,93 @@ async def test_an_idle_worker_runs_few_commands(redis_client: redis.Redis, make_
     assert not lease.has_turn
     assert (renewal, take) == (6, 3)
     assert renewal * A_SECOND["renewals"] + take * A_SECOND["takes"] < 20
+
+
+async def test_the_turn_costs_few_commands_if_nothing_is_due(redis_client: redis.Redis, make_lease: MakeLease) -> None:
+    lease = make_lease("mine")
+    await lease.renew()
+    await lease.store.load_scripts()
+    redis_client.set("bellhop:workers:calm_since", 1)  # so that it looks for the dead
+    redis_client.delete("bellhop:workers:turn", neighbours_turn_key(process_place()))
+    assert await commands(redis_client, lease.renew) <= 13 + 1, "one more after a pause of this machine"
+    assert lease.has_turn
+    assert not any(event.is_set() for event in lease.due.values())
+
+
+def dead_worker(client: redis.Redis) -> None:
+    client.sadd(WORKERS, "dead")
+
+
+def agenda(client: redis.Redis) -> None:
+    client.zadd(AGENDA, {"default:default:1": int(time.time() * 1000) - 5000})
+
+
+def scheduled_job(client: redis.Redis) -> None:
+    client.zadd("rq:scheduled:mail", {"a": int(time.time()) - 5, "b": 4e9})
+
+
+def job_taken_by_a_stock_worker(client: redis.Redis) -> None:
+    client.rpush("rq:queue:mail:intermediate", "a")
+
+
+def job_started_by_a_stock_worker(client: redis.Redis) -> None:
+    client.zadd("rq:wip:mail", {"a:1": int(time.time()) + 300, "b:mine": "+inf"})
+
+
+def job_just_failed(client: redis.Redis) -> None:
+    client.zadd("rq:failed:mail", {"a": int(time.time()) + FAILURE_TTL_S})
+
+
+@pytest.mark.parametrize(
+    ("happens", "what"),
+    [
+        (dead_worker, "dead workers"),
+        (agenda, "agenda"),
+        (scheduled_job, "scheduled jobs"),
+        (job_taken_by_a_stock_worker, "foreign workers"),
+        (job_started_by_a_stock_worker, "foreign workers"),
+        (job_just_failed, "foreign workers"),
+    ],
+)
+async def test_a_renewal_finds_what_is_due(
+    redis_client: redis.Redis, make_lease: MakeLease, happens: Callable[[redis.Redis], None], what: Due
+) -> None:
+    lease, other = make_lease("mine"), make_lease("other")
+    await lease.renew()
+    await other.renew()
+    redis_client.set("bellhop:workers:calm_since", 1)
+    happens(redis_client)
+    redis_client.delete("bellhop:workers:turn")
+    await lease.renew()
+    await other.renew()
+    assert [word for word, event in lease.due.items() if event.is_set()] == [what]
+    assert not any(event.is_set() for event in other.due.values()), "it is not its turn"
+
+
+async def test_what_ended_long_ago_is_not_due(redis_client: redis.Redis, make_lease: MakeLease) -> None:
+    redis_client.zadd("rq:failed:rings", {"a": int(time.time()) + FAILURE_TTL_S - 60})
+    redis_client.zadd("rq:wip:rings", {"b:mine": "+inf"})
+    redis_client.zadd("rq:scheduled:mail", {"c": 4e9})
+    redis_client.zadd(AGENDA, {"default:default:1": 4e12})
+    lease = make_lease("mine")
+    await lease.renew()
+    assert lease.has_turn
+    assert not any(event.is_set() for event in lease.due.values())
+
+
+async def test_a_renewal_may_tell_which_queues_have_jobs(redis_client: redis.Redis, redis_url: str) -> None:
+    lease = Lease(
+        Store.from_url(redis_url, timeout_s=1.0),
+        "mine",
+        QueueNames(["rings", "notices"], ["mail"], {"old": "rings"}),
+        lambda: {"state": "idle"},
+        tells_waiting=True,
+    )
+    redis_client.rpush("rq:queue:notices", "a")
+    redis_client.rpush("rq:queue:mail", "b")
+    await lease.renew()
+    await lease.store.close()
+    assert [queue for queue, event in lease.waiting.items() if event.is_set()] == ["notices"]
 
 
 async def test_looking_for_the_dead_does_not_grow(redis_client: redis.Redis, make_lease: MakeLease) -> None:

@@ -18,6 +18,7 @@ from tests.worker.queue.conftest import QueueClient
 from worker.queue.dead_workers import Neighbours, reap_workers
 from worker.queue.lease import Lease
 from worker.queue.lease_times import LeaseTimes
+from worker.queue.worker_setup import QueueNames
 
 LEASE_S = 0.4
 
@@ -32,7 +33,9 @@ async def make_lease() -> AsyncIterator[MakeLease]:
     made = []
 
     def make(url: str, name: str, times: LeaseTimes = SHORT) -> Lease:
-        made.append(Lease(Store.from_url(url, timeout_s=1.0), name, ["rings"], lambda: {"state": "idle"}, times))
+        made.append(
+            Lease(Store.from_url(url, timeout_s=1.0), name, QueueNames(["rings"]), lambda: {"state": "idle"}, times)
+        )
         return made[-1]
 
     yield make
@@ -171,8 +174,9 @@ RENEW_ONCE = """
 import asyncio, os, sys
 from bellhop.store.async_client import Store
 from worker.queue.lease import Lease
+from worker.queue.worker_setup import QueueNames
 describe = lambda: {"state": "busy", "pid": os.getpid(), "queues": "rings"}
-asyncio.run(Lease(Store.from_url(sys.argv[1], timeout_s=1.0), "neighbour", ["rings"], describe).renew())
+asyncio.run(Lease(Store.from_url(sys.argv[1], timeout_s=1.0), "neighbour", QueueNames(["rings"]), describe).renew())
 print("renewed", flush=True)
 sys.stdin.read()
 """
@@ -208,7 +212,7 @@ async def test_a_neighbour_that_cannot_be_inspected_is_kept(
         raise PermissionError
 
     describe = lambda: {"state": "busy", "pid": "999999999", "queues": "rings"}  # noqa: E731
-    neighbour = Lease(Store.from_url(redis_url, timeout_s=1.0), "neighbour", ["rings"], describe, SHORT)
+    neighbour = Lease(Store.from_url(redis_url, timeout_s=1.0), "neighbour", QueueNames(["rings"]), describe, SHORT)
     await neighbour.renew()
     await neighbour.store.close()
     hold(queue_client, "neighbour", "held")
@@ -250,7 +254,7 @@ async def test_a_job_for_the_last_take_of_a_removed_worker_is_found(
     dead = Lease(
         Store.from_url(redis_url, timeout_s=1.0),
         "dead",
-        ["rings"],
+        QueueNames(["rings"]),
         lambda: {"state": "busy", "pid": "0", "queues": "rings"},
         SHORT,
     )

@@ -13,6 +13,7 @@ from bellhop.store.keys import WORKERS, inflight_key, rq_job_key, rq_worker_key
 from tests.worker.queue.conftest import QueueClient, script_commands
 from worker.queue.dead_workers import JOBS_AT_ONCE, reap_workers, remove_worker
 from worker.queue.lease import Lease
+from worker.queue.worker_setup import QueueNames
 
 JOBS = [f"job-{number}" for number in range(2500)]
 OLD, NEW = "2026-01-01T00:00:00.000000Z", "2126-01-01T00:00:00.000000Z"
@@ -21,7 +22,7 @@ OLD, NEW = "2026-01-01T00:00:00.000000Z", "2126-01-01T00:00:00.000000Z"
 @pytest.fixture
 async def lease(redis_url: str) -> AsyncIterator[Lease]:
     """Of a worker that lives."""
-    lease = Lease(Store.from_url(redis_url, timeout_s=1.0), "living", ["rings"], lambda: {"state": "idle"})
+    lease = Lease(Store.from_url(redis_url, timeout_s=1.0), "living", QueueNames(["rings"]), lambda: {"state": "idle"})
     await lease.renew()
     yield lease
     await lease.store.close()
@@ -107,7 +108,9 @@ async def test_a_worker_that_comes_back_keeps_the_rest(queue_client: QueueClient
     died(queue_client.redis, *JOBS)
     step = queue_scripts.reap_workers(["rings"], lease_ms=3000, silence_ms=1500, limit=JOBS_AT_ONCE)
     assert run_script(queue_client.redis, step) == [1, b"dead", JOBS_AT_ONCE]
-    paused = Lease(Store.from_url(queue_client.url, timeout_s=1.0), "dead", ["rings"], lambda: {"state": "busy"})
+    paused = Lease(
+        Store.from_url(queue_client.url, timeout_s=1.0), "dead", QueueNames(["rings"]), lambda: {"state": "busy"}
+    )
     assert await paused.renew(), "its lease had ended"
     await reap_workers(lease.store, ["rings"])
     assert queue_client.queue.get_job_ids() == JOBS[-JOBS_AT_ONCE:]

@@ -44,7 +44,7 @@ COMMANDS = (
 )
 """With the keys of RQ that scripts are given."""
 STEPS = (
-    "queue/renew_lease",
+    "queue/tend",
     "queue/reap_workers",
     "queue/enqueue_scheduled",
     "queue/remove_worker",

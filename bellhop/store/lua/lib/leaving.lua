@@ -2,6 +2,7 @@
 -- include: lib/worker_keys
 -- How a worker's jobs are given back, and its registration removed. While a script runs, Redis does nothing else: so one
 -- script gives back a few of a worker's jobs, and its caller runs it again.
+local queues = queues_from(first_queue)
 
 -- A job that began less than this before the last renewal of the dead worker's lease had newly begun when
 -- the worker died.

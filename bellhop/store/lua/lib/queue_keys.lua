@@ -11,9 +11,9 @@ local function queue_at(first)
   }
 end
 
--- The keys of all queues from KEYS[first] on.
-local function queues_from(first)
+-- The keys of so many queues from KEYS[first] on; of all without `count`.
+local function queues_from(first, count)
   local queues = {}
-  for i = first, #KEYS, 9 do queues[#queues + 1] = queue_at(i) end
+  for i = first, count and first + 9 * count - 1 or #KEYS, 9 do queues[#queues + 1] = queue_at(i) end
   return queues
 end

@@ -4,27 +4,12 @@
 -- Returns whether jobs may be left (the caller must run it again), then the dead workers' names, each followed by the number
 -- of its jobs that were given back now.
 -- include: lib/leaving
+-- include: lib/dead_workers
 local now_ms = math.floor(now_us() / 1000)
 
--- Right after a silence of all workers, all leases look ended: nobody is presumed dead then (see renew_lease.lua).
 -- Reading Redis's clock here also covers a call of this script that waited in the buffer of a paused Redis.
 local seen, calm_since = unpack(redis.call('MGET', seen_key, calm_since_key), 1, 2)
-seen, calm_since = tonumber(seen or 0), tonumber(calm_since or now_ms)
-if now_ms - seen > tonumber(ARGV[2]) or now_ms - calm_since <= tonumber(ARGV[1]) then return { 0 } end
-
--- Returns the names of the dead workers. MGET takes the leases of so many workers at once.
-local AT_ONCE = 1000
-local function dead_workers()
-  local names, dead = redis.call('SMEMBERS', workers_key), {}
-  for first = 1, #names, AT_ONCE do
-    local leases = {}
-    for i = first, math.min(first + AT_ONCE - 1, #names) do leases[#leases + 1] = lease_prefix .. names[i] end
-    for i, lease in ipairs(redis.call('MGET', unpack(leases))) do
-      if not lease then dead[#dead + 1] = names[first + i - 1] end
-    end
-  end
-  return dead
-end
+if not may_presume_dead(now_ms, tonumber(seen or 0), tonumber(calm_since or now_ms), ARGV[2], ARGV[1]) then return { 0 } end
 
 local left, answer = tonumber(ARGV[3]), { 0 }
 for _, worker in ipairs(dead_workers()) do
