@@ -1,6 +1,6 @@
 """The asynchronous client of Redis, for event loops: one server, or a cluster. No command is repeated by itself."""
 
-from collections.abc import Coroutine, Hashable, Sequence
+from collections.abc import Coroutine, Hashable, Sequence, Set
 from typing import Any, Protocol, Self
 
 from redis.asyncio import Redis
@@ -117,6 +117,12 @@ class Store:
     def nodes(self) -> Sequence[Node]:
         """The nodes of a cluster that have partitions, as far as this client knows; empty for one server."""
         return self._servers.nodes if isinstance(self._servers, ClusterServers) else ()
+
+    @property
+    def bell_places(self) -> Set[tuple[Node, Partition]]:
+        """The nodes of a cluster that have partitions, each with the partition that has its bells."""
+        assert isinstance(self._servers, ClusterServers)  # noqa: S101 - one server has no `nodes`
+        return self._servers.bell_places
 
     def bells(self, node: Node, timeout_s: Seconds) -> Bells:
         """Return what waits for the bells of a node of a cluster. `timeout_s` must be longer than it waits."""

@@ -14,15 +14,19 @@ from bellhop.store.routing import AnyCommand
 from bellhop.store.scripts import Argument, Command
 
 _QUEUE_OF_A_PARTITION = re.compile(r"rq:\{([^{}]+)\}:queue:([^:]+)$")
-_ONLY_TAKE = frozenset(
-    {f"queue/{name}" for name in ("take_jobs", "begin_job", "show_runs", "finish_job", "renew_lease", "tend")}
+_RING_NO_BELL = frozenset(
+    {
+        *(f"queue/{name}" for name in ("take_jobs", "begin_job", "show_runs", "finish_job", "tend")),
+        *("queue/enqueue_scheduled", "queue/take_back_jobs"),
+    }
 )
-"""The scripts that get a queue, and put no job on it."""
+"""The scripts that get a queue, and put no job on it. Also those that rarely do: the worker that runs them looks at the
+queue by itself (worker/queue/partition_worker.py)."""
 
 
 def rung_by(command: AnyCommand) -> list[str]:
     """Return the queues on which a script may put jobs. `command` has the names that its keys have in a partition."""
-    if not isinstance(command, Command) or command.script in _ONLY_TAKE:
+    if not isinstance(command, Command) or command.script in _RING_NO_BELL:
         return []
     return [match[2] for key in command.keys if (match := _QUEUE_OF_A_PARTITION.match(key))]
 

@@ -6,7 +6,7 @@ command is sent again. A node that is away raises an error, and its callers repe
 
 import asyncio
 import time
-from collections.abc import Hashable, Sequence
+from collections.abc import Hashable, Sequence, Set
 from typing import Any, cast
 
 from redis.asyncio.connection import AbstractConnection
@@ -82,6 +82,15 @@ class ClusterServers:
     def nodes(self) -> Sequence[Node]:
         """The nodes that have partitions, as far as this client knows."""
         return self._map.nodes
+
+    @property
+    def bell_places(self) -> Set[tuple[Node, Partition]]:
+        """The nodes that have partitions, each with the partition whose keys are its bells."""
+        places: dict[Node, Partition] = {}
+        for partition in self.partitions:
+            if node := self._map.node_of(partition):
+                places.setdefault(node, partition)
+        return set(places.items())
 
     def bell_of(self, node: Node) -> Partition | None:
         """Return the partition whose keys are the bells of a node; None if the node has no partition."""

@@ -45,11 +45,15 @@ class ConcurrencyLimit:
         """Whether there is no room for another job."""
         return self._jobs >= self._limit
 
-    async def acquire(self, most: int = 1) -> int:
-        """Make room for up to `most` jobs; returns for how many. Waits until there is room for one, or until closed."""
+    async def wait_for_place(self) -> None:
+        """Wait until there is room for a job, or until closed."""
         while self.full and not self._closed:
             self._changed.clear()
             await self._changed.wait()
+
+    async def acquire(self, most: int = 1) -> int:
+        """Make room for up to `most` jobs; returns for how many. Waits until there is room for one, or until closed."""
+        await self.wait_for_place()
         jobs = max(1, min(most, self._limit - self._jobs))
         self.take(jobs)
         return jobs

@@ -56,9 +56,9 @@ class WorkerPlace(NamedTuple):
 class Neighbours:
     """The workers on the same machine in the same pid namespace as this one: their pids show whether they live."""
 
-    def __init__(self, store: Store, worker: str) -> None:
-        """`worker` is the name of this one."""
-        self._store, self._worker = store, worker
+    def __init__(self, store: Store, worker: str, others: Sequence[Store] = ()) -> None:
+        """`worker` is the name of this one. `others`: the other partitions, where its neighbours have jobs too."""
+        self._store, self._worker, self._others = store, worker, others
         self._places: dict[str, WorkerPlace] = {}
         """By name. They are read once while they live, since they do not change."""
 
@@ -73,7 +73,9 @@ class Neighbours:
         # Another neighbour may have removed them already: they are read again.
         await self._read_places(self._dead_at(here))
         for name in self._dead_at(here):
-            await remove_worker(self._store, name, self._places[name].queues.split(","), died=True)
+            # The store that names the neighbours comes last. So if another fails, all of this is done again.
+            for store in (*self._others, self._store):
+                await remove_worker(store, name, self._places[name].queues.split(","), died=True)
             log.warning("worker_died", worker=name, jobs_given_back="at once")
             del self._places[name]
 

@@ -46,6 +46,11 @@ class Isolation:
         since_s = time.monotonic() - longest_s
         return [task for task, began_s in self._running.items() if began_s > since_s]
 
+    @property
+    def is_over(self) -> bool:
+        """Whether other jobs may begin now."""
+        return not self._suspects
+
     async def over(self) -> None:
         """Wait until other jobs may begin."""
         if self._suspects:

@@ -1,6 +1,6 @@
 """What one worker records about its jobs, in RQ's own data model: one Lua script for each step.
 
-Every step except `take_jobs` is repeated until Redis answers. So a job that has run never runs again because the record
+Every step except a take is repeated until Redis answers. So a job that has run never runs again because the record
 of its end was lost. The scripts write RQ's own keys, so `rq info`, `rq requeue` and dashboards can read them. RQ itself
 needs 20 round trips for the same.
 """
@@ -17,7 +17,7 @@ from bellhop.queue.names import FAILURE_TTL_S, RESULT_TTL_S
 from bellhop.queue.rq_job import timeout_s
 from bellhop.store import queue_scripts
 from bellhop.store.async_client import Store
-from bellhop.store.keys import inflight_key, rq_queue_key
+from bellhop.store.keys import inflight_key, rq_queue_key, turns_key
 from bellhop.store.redis_clock import RedisClock
 from bellhop.store.retry import until_redis_answers
 from bellhop.store.scripts import Command
@@ -60,6 +60,14 @@ class StartedJob(NamedTuple):
         return cls(job_id, began, data, timeout_s(timeout), *counts, tenant.decode(errors="replace"))
 
 
+class TakenJobs(NamedTuple):
+    """What one take has taken."""
+
+    jobs: list[StartedJob]
+    more: bool = False
+    """Whether more jobs wait, as far as the take has looked."""
+
+
 class JobStore:
     """Records what one worker does with its jobs."""
 
@@ -91,6 +99,16 @@ class JobStore:
         take = queue_scripts.take_jobs(queue, self._worker, most, in_turn=in_turn, not_of=not_of)
         _, answers = await store.together(move, take)
         return [StartedJob.read(answer) for answer in answers]
+
+    async def take_waiting_jobs(
+        self, queue: str, most: int, *, in_turn: bool = False, not_of: Sequence[str] = ()
+    ) -> TakenJobs:
+        """Do the same with jobs that are in the queue, and see whether more are there. It does not wait for a job."""
+        move = ("LMOVE", rq_queue_key(queue), inflight_key(queue, self._worker), "LEFT", "RIGHT")
+        take = queue_scripts.take_jobs(queue, self._worker, most, in_turn=in_turn, not_of=not_of)
+        lists = [rq_queue_key(queue), turns_key(queue)] if in_turn else [rq_queue_key(queue)]
+        _, answers, more = await self._store.together(move, take, ("EXISTS", *lists))
+        return TakenJobs([StartedJob.read(answer) for answer in answers], more=bool(more))
 
     async def begin_job(self, queue: str, job_id: bytes, *, alone: bool = False) -> StartedJob | None:
         """Begin a job that is on the in-flight list; a suspect only if it runs alone. None if it must not run."""

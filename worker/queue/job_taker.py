@@ -3,13 +3,14 @@
 import asyncio
 import contextlib
 import time
+from collections.abc import Awaitable, Callable, Sequence
 
 from redis.exceptions import RedisError
 
 from bellhop.clock import Seconds
 from bellhop.store.async_client import Store
 from bellhop.store.retry import is_away
-from worker.queue.job_store import StartedJob, log_refusal_and_pause
+from worker.queue.job_store import TakenJobs, log_refusal_and_pause
 from worker.queue.partition_worker import PartitionWorker
 
 TAKE_WAIT_S = Seconds(1.5)
@@ -21,6 +22,10 @@ TAKE_AGAIN_S = Seconds(0.05)
 """How long one take waits while a tenant may begin no further job here: BLMOVE does not see the jobs in its list."""
 SHORT_PAUSE_S = 0.1
 
+NOTHING = TakenJobs([])
+Take = Callable[[int, Sequence[str]], Awaitable[TakenJobs]]
+"""Takes so many jobs at most, none of these tenants."""
+
 
 class JobTaker:
     """Takes jobs of one queue while this worker is not `stopping`."""
@@ -29,37 +34,77 @@ class JobTaker:
         self, part: PartitionWorker, queue: str, stopping: asyncio.Event, *, in_turn: bool, wind_up_s: Seconds
     ) -> None:
         self._part, self._queue, self._stopping = part, queue, stopping
-        self._limit, self._in_turn, self._wind_up_s = part.jobs.limits[queue], in_turn, wind_up_s
+        self._limit, self._isolation = part.jobs.limits[queue], part.jobs.isolation
+        self._in_turn, self._wind_up_s = in_turn, wind_up_s
+        self._taking = asyncio.Lock()
 
     async def keep_taking(self, store: Store) -> None:
         """Wait for jobs, take them and start them, until this worker stops. A take blocks the store's connection."""
-        while not self._stopping.is_set():
-            most = await self._limit.acquire(TAKEN_AT_ONCE)
-            await self._part.jobs.isolation.over()
-            jobs = await self._take(store, most)
-            self._limit.release(most - len(jobs))
-            if self._stopping.is_set():
-                with contextlib.suppress(TimeoutError):
-                    await asyncio.wait_for(self._part.job_store.hand_back(self._queue, *jobs), self._wind_up_s)
-            else:
-                for job in jobs:
-                    self._part.jobs.start(self._queue, job.id, job)
 
-    async def _take(self, store: Store, most: int) -> list[StartedJob]:
-        """Take up to `most` jobs, or none, after a pause, if this worker may not take any."""
-        if not self._part.may_take:
-            await asyncio.sleep(SHORT_PAUSE_S)
-            return []
-        if self._stopping.is_set():
-            return []
-        adopted = self._part.jobs.adopted[self._queue]
-        adopted.clear()
-        not_of = self._limit.tenants_with_share
-        wait_s = TAKE_AGAIN_S if not_of else TAKE_WAIT_S
-        try:
+        async def take(most: int, not_of: Sequence[str]) -> TakenJobs:
+            wait_s = TAKE_AGAIN_S if not_of else TAKE_WAIT_S
             jobs = await self._part.job_store.take_jobs(
                 store, self._queue, most, wait_s, in_turn=self._in_turn, not_of=not_of
             )
+            return TakenJobs(jobs)
+
+        while not self._stopping.is_set():
+            most = await self._limit.acquire(TAKEN_AT_ONCE)
+            await self._isolation.over()
+            if self._part.may_take:
+                await self._take(most, take)
+            else:
+                await asyncio.sleep(SHORT_PAUSE_S)
+                self._limit.release(most)
+
+    async def take_waiting(self) -> bool:
+        """Take jobs that wait in the queue, and start them. Returns whether more wait, for another take or worker."""
+
+        async def take(most: int, not_of: Sequence[str]) -> TakenJobs:
+            taken = await self._part.job_store.take_waiting_jobs(
+                self._queue, most, in_turn=self._in_turn, not_of=not_of
+            )
+            if not_of and taken.more:  # perhaps only jobs of these tenants
+                await asyncio.sleep(TAKE_AGAIN_S)
+            return taken
+
+        async with self._taking:
+            if self._stopping.is_set() or not self._part.may_take:
+                return False
+            if self._limit.full or not self._isolation.is_over:
+                return True
+            return await self._take(await self._limit.acquire(TAKEN_AT_ONCE), take)
+
+    async def until_ready(self) -> None:
+        """Wait until there is room for a job, and no suspect runs alone."""
+        await self._limit.wait_for_place()
+        await self._isolation.over()
+
+    @property
+    def is_taking(self) -> bool:
+        """Whether `take_waiting` is under way."""
+        return self._taking.locked()
+
+    async def _take(self, places: int, take: Take) -> bool:
+        """Take up to as many jobs as there are `places`, and start them. Returns whether more wait."""
+        jobs, more = await self._answered(places, take)
+        self._limit.release(places - len(jobs))
+        if self._stopping.is_set():
+            with contextlib.suppress(TimeoutError):
+                await asyncio.wait_for(self._part.job_store.hand_back(self._queue, *jobs), self._wind_up_s)
+        else:
+            for job in jobs:
+                self._part.jobs.start(self._queue, job.id, job)
+        return more
+
+    async def _answered(self, most: int, take: Take) -> TakenJobs:
+        """Take up to `most` jobs, or none, after a pause, if Redis does not answer."""
+        if self._stopping.is_set():
+            return NOTHING
+        adopted = self._part.jobs.adopted[self._queue]
+        adopted.clear()
+        try:
+            jobs, more = await take(most, self._limit.tenants_with_share)
         except RedisError as error:
             # Redis may not have noticed yet that the connection is lost. Until its BLMOVE ends, it can still move a job
             # to our list. No job is lost: maintenance adopts it, or the worker's end waits and gives it back.
@@ -68,5 +113,5 @@ class JobTaker:
                 await asyncio.sleep(SHORT_PAUSE_S)
             else:
                 await log_refusal_and_pause("queue/take_jobs", error)
-            return []
-        return [job for job in jobs if job.id not in adopted]
+            return NOTHING
+        return TakenJobs([job for job in jobs if job.id not in adopted], more)

@@ -46,6 +46,8 @@ class Lease:
         counts: Callable[[], dict[str, Any]] = dict,
         in_turn: bool = False,
         tells_waiting: bool = False,
+        sees_neighbours: bool = True,
+        partition: str = "",
         note_redis: Callable[[RedisError | None], None] = lambda _: None,
         clock: RedisClock | None = None,
     ) -> None:
@@ -53,9 +55,11 @@ class Lease:
 
         `describe` returns the fields of RQ's worker hash, and `counts` those that each renewal writes.
         `in_turn`: jobs of several tenants may wait. `tells_waiting`: each renewal finds out which queues have jobs.
+        `sees_neighbours`: this worker may have the turn to look after its neighbours. `partition`: for the log.
         `note_redis` gets the error of each renewal, or None. `clock` is set by each renewal.
         """
         self.store, self.name = store, name
+        self._log = log.bind(worker=name, **({"partition": partition} if partition else {}))
         self.suspended = False
         """Whether `rq suspend` is in force."""
         self.last_failed = False
@@ -63,7 +67,7 @@ class Lease:
         self._queues = queues
         self._tended = TendedQueues(queues.taken, queues.others, queues.old_served)
         self._describe, self._counts, self._times = describe, counts, times
-        self._in_turn, self._tells_waiting = in_turn, tells_waiting
+        self._in_turn, self._tells_waiting, self._sees_neighbours = in_turn, tells_waiting, sees_neighbours
         self._note_redis, self._clock = note_redis, clock or RedisClock()
         self._valid_until = 0.0
         self._registered, self._register_at = "", 0.0
@@ -99,7 +103,7 @@ class Lease:
             self.name,
             self._tended,
             fields | ({"place": place} if fields else {}) | self._counts(),
-            place=place,
+            place=place if self._sees_neighbours else "",
             pid=os.getpid(),
             lease_ms=self._times.lease_ms,
             silence_ms=self._times.silence_ms,
@@ -113,14 +117,14 @@ class Lease:
             tended = Tended.read(await self.store.script(*command))
         except RedisError as error:
             if not self.last_failed:
-                log.warning("lease_not_renewed", worker=self.name, error=type(error).__name__, advice=advice_on(error))
+                self._log.warning("lease_not_renewed", error=type(error).__name__, advice=advice_on(error))
             self.last_failed = True
             self._note_redis(error)
             return False
         self._note_redis(None)
         self._clock.note(sent_at, time.monotonic(), tended.now)
         if self.last_failed:
-            log.info("lease_renewed", worker=self.name)
+            self._log.info("lease_renewed")
         # If the answer to the last renewal was lost, that renewal may have found that the lease had ended. Then this
         # one finds a valid lease. So the clock of this process decides too.
         lapsed = tended.lapsed or not self.healthy
@@ -157,5 +161,5 @@ class Lease:
         try:
             await remove_worker(self.store, self.name, self._queues.served, died=False)
         except RedisError as error:
-            log.warning("left_without_goodbye", worker=self.name, error=type(error).__name__)
+            self._log.warning("left_without_goodbye", error=type(error).__name__)
         self._valid_until = 0.0

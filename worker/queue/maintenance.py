@@ -72,9 +72,9 @@ class Maintenance:
                 self._jobs.interrupt(job_id, InterruptReason.TAKEN_OVER)
 
 
-async def look_after_neighbours(lease: Lease) -> None:
-    """Remove dead neighbours, again and again, when it is this worker's turn."""
-    neighbours = Neighbours(lease.store, lease.name)
+async def look_after_neighbours(lease: Lease, others: Sequence[Store] = ()) -> None:
+    """Remove dead neighbours, again and again, when it is this worker's turn. `others`: of the other partitions."""
+    neighbours = Neighbours(lease.store, lease.name, others)
     while True:
         await lease.neighbours_turn.wait()
         lease.neighbours_turn.clear()
@@ -103,4 +103,6 @@ async def repeat_in_turn(lease: Lease, every_s: Seconds, work: Callable[[], Awai
         if lease.has_turn:
             with contextlib.suppress(RedisConnectionError, RedisTimeoutError):  # the lease logs that Redis is away
                 await work()
-        await asyncio.sleep(again_at_s - time.monotonic())
+            await asyncio.sleep(again_at_s - time.monotonic())
+        else:
+            await asyncio.sleep(min(every_s, EVERY_S))

@@ -14,7 +14,6 @@ from redis.exceptions import RedisError
 from bellhop.clock import Seconds
 from bellhop.store.async_client import Store
 from bellhop.store.homes import Partition
-from bellhop.store.redis_clock import RedisClock
 from worker.queue.dead_workers import reap_workers
 from worker.queue.foreign_workers import ForeignWorkers
 from worker.queue.job_store import JobStore
@@ -22,7 +21,6 @@ from worker.queue.lease import Lease
 from worker.queue.maintenance import (
     Maintenance,
     enqueue_scheduled,
-    look_after_neighbours,
     repeat_in_turn,
     work_when_due,
 )
@@ -32,7 +30,7 @@ from worker.queue.worker_setup import WorkerSetup
 
 OFTEN_S = Seconds(0.25)
 """How often queues are looked at by their old names."""
-RARELY_S = Seconds(10.0)
+RARELY_S = Seconds(30.0)
 """How often expired jobs are removed from RQ's registries, and jobs are looked for that a worker of another application
 took some time ago."""
 
@@ -47,9 +45,10 @@ class PartitionWorker:
         store: Store,
         lease_store: Store,
         note_redis: Callable[[RedisError | None], None],
-        lease_clock: RedisClock,
+        *,
+        is_first: bool,
     ) -> None:
-        """`lease_store` answers or fails soon. Each renewal of the lease sets `lease_clock`."""
+        """`lease_store` answers or fails soon. The first partition sets the worker's clock and shows its neighbours."""
         self.partition, self._setup, self._store = partition, setup, store
         self.job_store = JobStore(store, setup.name, setup.clock)
         self.jobs = RunningJobs(self.job_store, setup.limits, setup.isolation, setup.find_handler)
@@ -59,7 +58,9 @@ class PartitionWorker:
             in_turn=setup.in_turn,
             tells_waiting=bool(partition.tag),
             note_redis=note_redis,
-            clock=lease_clock,
+            clock=setup.clock if is_first else None,
+            sees_neighbours=is_first,
+            partition=partition.tag,
         )
         self.maintenance = Maintenance(self.lease, self.jobs, setup.queues.taken)
         self.may_receive_jobs_until_s = time.monotonic()
@@ -73,7 +74,7 @@ class PartitionWorker:
     @property
     def regular_work(self) -> list[Callable[[], Awaitable[None]]]:
         """What runs beside the jobs until the worker ends."""
-        return [self.maintenance.run, partial(look_after_neighbours, self.lease), *self._work_in_turn()]
+        return [self.maintenance.run, *self._work_in_turn()]
 
     def _work_in_turn(self) -> Iterator[Callable[[], Awaitable[None]]]:
         """Yield what this worker does for all in the partition, while it is its turn."""
@@ -81,28 +82,34 @@ class PartitionWorker:
         scheduled = partial(enqueue_scheduled, lease.store, queues.ours, in_turn=setup.in_turn)
         take_back = ForeignWorkers(self._store, queues.ours, setup.job_names).take_back
         yield partial(work_when_due, lease.due["dead workers"], partial(reap_workers, lease.store, queues.all_names))
-        yield partial(work_when_due, lease.due["scheduled jobs"], scheduled)
-        yield partial(work_when_due, lease.due["foreign workers"], take_back)
+        yield partial(work_when_due, lease.due["scheduled jobs"], partial(self._then_look, scheduled))
+        yield partial(work_when_due, lease.due["foreign workers"], partial(self._then_look, take_back))
         if setup.work_off_agenda is not None:
             yield partial(work_when_due, lease.due["agenda"], partial(setup.work_off_agenda, self._store))
         # These look for more than what is due.
         yield partial(repeat_in_turn, lease, RARELY_S, scheduled)
-        yield partial(repeat_in_turn, lease, RARELY_S, take_back)
+        yield partial(repeat_in_turn, lease, RARELY_S, partial(self._then_look, take_back))
         if not self.partition.tag:  # the queues of a cluster never had other names
             yield partial(repeat_in_turn, lease, OFTEN_S, OldQueues(self._store, queues.old, setup.job_names).move)
+
+    async def _then_look(self, work: Callable[[], Awaitable[None]]) -> None:
+        """Do work that puts jobs on queues, then take some of them."""
+        await work()
+        for waiting in self.lease.waiting.values():
+            waiting.set()
 
     def _describe(self) -> dict[str, Any]:
         return self._setup.describe(busy=bool(self.jobs.jobs), suspended=self.lease.suspended)
 
 
 def partition_workers(setup: WorkerSetup, store: Store, lease_store: Store) -> list[PartitionWorker]:
-    """Make what the worker is in each partition. The server of the first partition sets the worker's clock."""
+    """Make what the worker is in each partition."""
     servers, first = _Servers(setup.note_redis), store.partitions[0]
     return [
         PartitionWorker(
             *(setup, partition, store.at(partition), lease_store.at(partition)),
             note_redis=partial(servers.note, partition),
-            lease_clock=setup.clock if partition == first else RedisClock(),
+            is_first=partition == first,
         )
         for partition in store.partitions
     ]

@@ -7,6 +7,7 @@ import asyncio
 import signal
 import time
 from collections.abc import Awaitable, Callable, Mapping, Sequence
+from functools import partial
 from types import MappingProxyType
 
 import structlog
@@ -14,12 +15,15 @@ from redis.exceptions import RedisError
 
 from bellhop.clock import Seconds
 from bellhop.store.async_client import Store
+from bellhop.store.homes import ALONE
 from bellhop.store.redis_clock import RedisClock
 from bellhop.store.redis_url import shown_database
 from worker.queue.background import keep_running
+from worker.queue.bell_taker import BellTaker
 from worker.queue.concurrency_limit import limits_of
 from worker.queue.isolation import Isolation
 from worker.queue.job_taker import JobTaker
+from worker.queue.maintenance import look_after_neighbours
 from worker.queue.partition_worker import partition_workers
 from worker.queue.rq_adapter import RqCommand, RqWorkerRecord, unique_worker_name
 from worker.queue.rq_commands import RqCommands
@@ -141,8 +145,10 @@ class QueueWorker:
         channel = self._rq_record.pubsub_channel_name
         # RQ's tools send commands by this name, also where the names of keys have a tag.
         channels = dict.fromkeys([channel, *(part.partition.key(channel) for part in self._parts)])
+        first, *others = (part.lease for part in self._parts)
+        neighbours = partial(look_after_neighbours, first, [lease.store for lease in others])
         regular = (work for part in self._parts for work in part.regular_work)
-        return [*regular, RqCommands(self._store, list(channels), self._obey).listen, *self._background]
+        return [*regular, neighbours, RqCommands(self._store, list(channels), self._obey).listen, *self._background]
 
     async def _prepared(self) -> list[asyncio.Task[None]]:
         """Run `prepare`, and wait for it up to `PREPARE_S`; returns its task."""
@@ -164,11 +170,17 @@ class QueueWorker:
 
     async def _take_from(self, queue: str) -> None:
         """Take jobs of one queue and start them, until this worker stops."""
-        (part,) = self._parts
-        store = Store.from_url(self._redis_url, connections=1, timeout_s=TAKE_ANSWER_S)
-        taker = JobTaker(part, queue, self._stopping, in_turn=self._in_turn, wind_up_s=self._wind_up_s)
-        await taker.keep_taking(store)
-        await store.close()
+        takers = {
+            part.partition: JobTaker(part, queue, self._stopping, in_turn=self._in_turn, wind_up_s=self._wind_up_s)
+            for part in self._parts
+        }
+        if ALONE[0] in takers:
+            store = Store.from_url(self._redis_url, connections=1, timeout_s=TAKE_ANSWER_S)
+            await takers[ALONE[0]].keep_taking(store)
+            await store.close()
+        else:
+            waiting = {part.partition: part.lease.waiting[queue] for part in self._parts}
+            await BellTaker(self._lease_store, queue, takers, waiting, self._stopping).keep_taking()
 
     def _obey(self, command: RqCommand) -> None:
         if command.name == "shutdown":

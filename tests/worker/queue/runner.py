@@ -1,5 +1,5 @@
 """A worker process for the tests: run with a Redis URL, queues as JSON, the grace in seconds, and
-other options of the worker as JSON.
+other options of the worker as JSON; `marks_url`: where the marks are, if Redis is a cluster.
 
 Its jobs leave a mark in Redis when they begin and when they end, so that a test can tell what ran how often.
 """
@@ -35,7 +35,8 @@ class Greeting(BaseModel):
 
 def main(url: str, queues: str, grace_s: str, options: str) -> None:
     logs.configure("json", "info")
-    marks = Store.from_url(url)
+    more = json.loads(options)
+    marks = Store.from_url(more.pop("marks_url", url))
 
     async def mark(what: str, payload: dict[str, Any]) -> None:
         command = ("EVAL", MARK, 0, what, payload.get("label", ""), secrets.token_hex(8))
@@ -88,7 +89,7 @@ def main(url: str, queues: str, grace_s: str, options: str) -> None:
         handlers,
         name=unique_worker_name("w"),
         job_names=list(handlers),
-        **json.loads(options),
+        **more,
         grace_s=float(grace_s),
         wind_up_s=1,  # the tests wait for it
         background=[cry, mishear],

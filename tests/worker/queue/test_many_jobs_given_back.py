@@ -13,9 +13,12 @@ from bellhop.store.keys import WORKERS, inflight_key, rq_job_key, rq_worker_key
 from tests.worker.queue.conftest import QueueClient, script_commands
 from worker.queue.dead_workers import JOBS_AT_ONCE, reap_workers, remove_worker
 from worker.queue.lease import Lease
+from worker.queue.lease_times import LeaseTimes
 from worker.queue.worker_setup import QueueNames
 
 JOBS = [f"job-{number}" for number in range(2500)]
+PATIENT = LeaseTimes(silence_ms=600_000)
+"""On a busy machine, a test is away for longer than the workers of an installation."""
 OLD, NEW = "2026-01-01T00:00:00.000000Z", "2126-01-01T00:00:00.000000Z"
 
 
@@ -59,7 +62,7 @@ async def test_all_jobs_come_back_in_order_and_unsuspected(
     queue_client.sleep("behind")
     died(queue_client.redis, *JOBS)
     if seen_by == "reaper":
-        await reap_workers(lease.store, ["rings"])
+        await reap_workers(lease.store, ["rings"], PATIENT)
     else:
         await remove_worker(lease.store, "dead", ["rings"], died=True)
     assert queue_client.queue.get_job_ids() == [*JOBS, "behind"]
@@ -82,14 +85,14 @@ async def test_each_step_runs_few_commands(redis_client: redis.Redis, lease: Lea
 
 async def test_of_newly_begun_jobs_each_is_suspected_once(redis_client: redis.Redis, lease: Lease) -> None:
     died(redis_client, *JOBS, began=NEW)
-    await reap_workers(lease.store, ["rings"])
+    await reap_workers(lease.store, ["rings"], PATIENT)
     assert counts(redis_client, "suspicions") == {b"1"}
 
 
 @pytest.mark.parametrize("alone", [True, False])
 async def test_what_ran_alone_is_decided_once(redis_client: redis.Redis, lease: Lease, alone: bool) -> None:
     died(redis_client, *JOBS[: 1 if alone else JOBS_AT_ONCE + 1])
-    await reap_workers(lease.store, ["rings"])
+    await reap_workers(lease.store, ["rings"], PATIENT)
     assert redis_client.hget(rq_job_key(JOBS[0]), "suspicions") == (b"1" if alone else None)
 
 
@@ -98,7 +101,7 @@ async def test_another_worker_goes_on_where_one_died(queue_client: QueueClient, 
     first_step = queue_scripts.remove_worker("dead", ["rings"], died=True, limit=JOBS_AT_ONCE)
     assert run_script(queue_client.redis, first_step)
     assert queue_client.queue.get_job_ids() == JOBS[-JOBS_AT_ONCE:], "and its caller dies"
-    await reap_workers(lease.store, ["rings"])
+    await reap_workers(lease.store, ["rings"], PATIENT)
     assert queue_client.queue.get_job_ids() == JOBS
     assert counts(queue_client.redis, "lost_workers") == {b"1"}
     assert counts(queue_client.redis, "suspicions") == {None}
@@ -112,7 +115,7 @@ async def test_a_worker_that_comes_back_keeps_the_rest(queue_client: QueueClient
         Store.from_url(queue_client.url, timeout_s=1.0), "dead", QueueNames(["rings"]), lambda: {"state": "busy"}
     )
     assert await paused.renew(), "its lease had ended"
-    await reap_workers(lease.store, ["rings"])
+    await reap_workers(lease.store, ["rings"], PATIENT)
     assert queue_client.queue.get_job_ids() == JOBS[-JOBS_AT_ONCE:]
     assert queue_client.inflight("dead") == JOBS[:-JOBS_AT_ONCE]
     assert not queue_client.redis.hexists(rq_worker_key("dead"), "ran_alone"), "its next death is another"

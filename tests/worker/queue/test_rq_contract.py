@@ -130,6 +130,7 @@ def test_every_script_that_writes_rqs_keys_is_watched_here() -> None:
     assert writers - {
         "lib/announcing",
         "lib/begin",
+        "lib/dead_workers",
         "lib/enqueue",
         "lib/execution",
         "lib/job_names",

@@ -1,0 +1,104 @@
+"""Workers on a real Redis Cluster: the jobs of all partitions run, also those of a killed worker."""
+
+import asyncio
+import json
+import signal
+import subprocess
+import sys
+import time
+from collections import Counter
+from collections.abc import AsyncIterator, Callable, Iterator
+from pathlib import Path
+
+import pytest
+import redis
+
+from bellhop.sandbox.child_process import end_with_parent
+from bellhop.store.async_client import Store
+from bellhop.store.homes import partitions
+from bellhop.store.keys import rq_job_key, rq_queue_key
+from tests.redis_cluster import RedisCluster
+from tests.worker.queue.conftest import RUNNER, eventually
+
+PARTITIONS = partitions(16)
+QUEUES = {"rings": 200, "notices": 200, "mail": 10, "events": 10}
+StartWorker = Callable[[], "subprocess.Popen[bytes]"]
+
+
+@pytest.fixture(scope="module")
+def cluster(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RedisCluster]:
+    with RedisCluster(tmp_path_factory.mktemp("cluster")) as cluster:
+        yield cluster
+
+
+@pytest.fixture
+def start_worker(cluster: RedisCluster, redis_url: str, tmp_path: Path) -> Iterator[StartWorker]:
+    """Start a worker on the cluster, whose jobs leave their marks in a single Redis."""
+    started: list[subprocess.Popen[bytes]] = []
+
+    def start() -> "subprocess.Popen[bytes]":
+        options = json.dumps({"marks_url": redis_url})
+        command = [sys.executable, str(RUNNER), cluster.url, json.dumps(QUEUES), "10", options]
+        with (tmp_path / "worker.log").open("ab") as log:
+            started.append(subprocess.Popen(command, stdout=log, stderr=log, preexec_fn=end_with_parent))  # noqa: PLW1509
+        return started[-1]
+
+    yield start
+    for process in started:
+        process.kill()
+        process.wait()
+    print((tmp_path / "worker.log").read_text())
+
+
+@pytest.fixture
+async def store(cluster: RedisCluster) -> AsyncIterator[Store]:
+    store = Store.from_url(cluster.url)
+    yield store
+    await store.close()
+
+
+async def queue_in_each_partition(store: Store, what: str, seconds: float = 0, *, bells: bool) -> set[str]:
+    """Queue a job in each partition, with a bell or without; returns their labels."""
+    labels = {f"{what}-{number}": partition for number, partition in enumerate(PARTITIONS)}
+    for label, partition in labels.items():
+        data = json.dumps(["jobs.sleep", None, [{"label": label, "seconds": seconds}], {}])
+        job = ("HSET", rq_job_key(label), "status", "queued", "origin", "rings", "data", data, "timeout", 600)
+        await store.at(partition).together(job, ("RPUSH", rq_queue_key("rings"), label))
+        if bells:
+            await store.ring_bell("rings", partition)
+    return set(labels)
+
+
+def began(client: redis.Redis) -> Counter[str]:
+    return Counter(label.decode() for label in client.lrange("test:began", 0, -1))
+
+
+async def test_the_jobs_of_all_partitions_run_once(
+    cluster: RedisCluster, store: Store, redis_client: redis.Redis, start_worker: StartWorker
+) -> None:
+    worker = start_worker()
+    labels = await queue_in_each_partition(store, "found", bells=False)
+    eventually(lambda: began(redis_client).keys() == labels, "the renewals of the leases find them")
+    labels |= await queue_in_each_partition(store, "rung", bells=True)
+    eventually(lambda: began(redis_client).keys() == labels, "the bells wake the worker")
+    assert set(began(redis_client).values()) == {1}
+    first, at = cluster.commands(), time.monotonic()
+    await asyncio.sleep(3)
+    counts, seconds = cluster.commands() - first, time.monotonic() - at
+    assert (counts["evalsha"] + counts["bzpopmin"] + counts["zadd"]) / seconds < 40
+    assert counts["smembers"] <= counts["evalsha"] + 2 * seconds, "it looks for neighbours in one partition"
+    worker.send_signal(signal.SIGTERM)
+    assert worker.wait(timeout=20) == 0
+    leases = [key for node in cluster.here() for key in node.ask("KEYS", "*:worker:*")]
+    assert leases == [], "it has left each partition"
+
+
+async def test_a_killed_workers_jobs_run_again_in_all_partitions(
+    store: Store, redis_client: redis.Redis, start_worker: StartWorker
+) -> None:
+    killed = start_worker()
+    labels = await queue_in_each_partition(store, "held", 600, bells=True)
+    eventually(lambda: began(redis_client).keys() == labels, "the first worker begins them")
+    start_worker()
+    killed.kill()
+    eventually(lambda: set(began(redis_client).values()) == {2}, "the second worker begins them")
