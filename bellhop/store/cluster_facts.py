@@ -123,10 +123,11 @@ def summary(facts: ClusterFacts) -> str:
     )
 
 
-def problems(facts: ClusterFacts) -> Iterator[str]:
-    """Yield a sentence for each part of the cluster that takes no writes."""
+def problems(facts: ClusterFacts, *, public: bool = False) -> Iterator[str]:
+    """Yield a sentence for each part of the cluster that takes no writes; without addresses if it is `public`."""
     for node in facts.masters:
-        where = f"Redis at {node.name}, which has {node.place.partitions} of {facts.partitions} partitions,"
+        where = "A master of the Redis Cluster" if public else f"Redis at {node.name}"
+        where = f"{where}, which has {node.place.partitions} of {facts.partitions} partitions,"
         if isinstance(node.reading, RedisError):
             yield f"{where} {refusal_of(node.reading) or f'does not answer ({type(node.reading).__name__})'}"
         elif node.reading.refused is not None:
@@ -139,8 +140,11 @@ def problems(facts: ClusterFacts) -> Iterator[str]:
         )
 
 
-def clock_complaint(facts: ClusterFacts) -> str:
-    """Return a sentence if the clocks of two nodes differ by more than `CLOCKS_APART_S`; empty if not."""
+def clock_complaint(facts: ClusterFacts, *, public: bool = False) -> str:
+    """Return a sentence if the clocks of two nodes differ by more than `CLOCKS_APART_S`; empty if not.
+
+    It is without addresses if it is `public`.
+    """
     ahead = {name: reading.ahead_s for name, reading in facts.readings.items()}
     if not ahead:
         return ""
@@ -148,9 +152,10 @@ def clock_complaint(facts: ClusterFacts) -> str:
     apart_s = ahead[first][0] - ahead[last][1]
     if apart_s <= CLOCKS_APART_S:
         return ""
+    which = "" if public else f", {first} is ahead of {last}"
     return (
-        f"the clocks of the nodes differ by {apart_s:.1f} s: {first} is ahead of {last}. Each partition decides by the "
-        "clock of its node whether a ring is over: set the clocks by NTP"
+        f"the clocks of the nodes differ by {apart_s:.1f} s{which}: set them right (NTP). Each partition uses the "
+        "clock of its node"
     )
 
 

@@ -18,6 +18,7 @@ from bellhop.store.redis_url import with_partitions
 from bellhop.store.wrong_redis import WrongRedisError
 from tests.factories import web_settings
 from tests.redis_cluster import RedisCluster
+from tests.webhook.console.conftest import logged_in
 
 OTHER_NUMBER = "holds an installation with 16 partitions, and BELLHOP_REDIS_PARTITIONS is 8: set it to 16"
 QUEUE = "bellhop-rings"
@@ -89,6 +90,27 @@ async def test_check_names_the_cluster_and_the_nodes_that_differ(cluster):
         assert [level for found, level in sentences.items() if found.startswith(sentence)] == [level]
 
 
+def test_the_web_process_shows_the_nodes_and_what_is_wrong(cluster):
+    browser = logged_in(cluster.url, metrics_token="m" * 16)
+    names = [f"127.0.0.1:{node.server.port}" for node in cluster.nodes]
+    page = browser.get("/console/service").get_data(as_text=True)
+    assert "a cluster of 3 masters and 0 replicas; 16 partitions, 5 or 6 on each" in page
+    assert all(f'<th role="rowheader" scope="row">{name}</th>' in page for name in names)
+    shown = browser.get("/metrics", headers={"Authorization": f"Bearer {'m' * 16}"}).get_data(as_text=True)
+    for name in names:
+        assert re.search(rf'bellhop_redis_partitions{{node="{name}"}} [56]\.0', shown)
+        assert re.search(rf'bellhop_redis_slots{{node="{name}"}} 546[12]\.0', shown)
+    first, *_ = cluster.nodes
+    first.ask("CONFIG", "SET", "maxmemory", "1")
+    answer = browser.get("/readyz")
+    page = browser.get("/console/service").get_data(as_text=True)
+    first.ask("CONFIG", "SET", "maxmemory", "0")
+    (sentence,) = answer.json["missing"]
+    assert re.match(r"A master of the Redis Cluster, which has [56] of 16 partitions, is full and", sentence)
+    assert f"Redis at {names[0]}, which has " in page
+    assert "No live worker" in browser.get("/readyz").json["missing"][0]
+
+
 def test_clocks_of_nodes_are_compared_with_each_other():
     def facts(*ahead_s):
         readings = [Reading(0.01, (ahead, ahead + 0.01), None, None, needs_all_slots=False) for ahead in ahead_s]
@@ -96,7 +118,9 @@ def test_clocks_of_nodes_are_compared_with_each_other():
         return ClusterFacts(tuple(NodeFacts(f"node-{n}", place, reading) for n, reading in enumerate(readings)), 16)
 
     assert clock_complaint(facts(30.0, 30.1)) == "", "it may be as little as 0.09 s"
-    assert "differ by 0.3 s: node-2 is ahead of node-0" in clock_complaint(facts(1.0, 1.05, 1.31))
+    apart = facts(1.0, 1.05, 1.31)
+    assert "differ by 0.3 s, node-2 is ahead of node-0: set them right (NTP)" in clock_complaint(apart)
+    assert "node-" not in clock_complaint(apart, public=True)
 
 
 def test_rq_shows_the_queues_of_one_partition_or_of_all(cluster, redis_of):

@@ -12,6 +12,8 @@ from bellhop.clock import Seconds, from_nanoseconds, seconds
 from bellhop.queue.names import MAIL, NEEDED, QUEUES
 from bellhop.queue.worker_status import InstallationState, read_installation_state
 from bellhop.store import redis_clock, refusals
+from bellhop.store.blocking_cluster import ClusterRedis
+from bellhop.store.cluster_facts import clock_complaint, problems, read_cluster, summary
 from bellhop.store.keys import WORKER_FAILED
 from webhook.context import WebContext, web_context
 
@@ -32,21 +34,35 @@ def readyz() -> tuple[Response, int]:
     """
     context = web_context()
     try:
-        missing, warnings = _check(context)
+        redis, missing, warnings = _check(context)
     except RedisError as error:
         return jsonify(status="not ready", missing=[redis_failure(error)]), 503
     if missing:
         return jsonify(status="not ready", missing=missing), 503
-    return jsonify(status="ready", **({"warnings": warnings} if warnings else {})), 200
+    more = {"redis": redis, "warnings": warnings}
+    return jsonify(status="ready", **{name: value for name, value in more.items() if value}), 200
 
 
-def _check(context: WebContext) -> tuple[list[str], list[str]]:
-    """Return what is missing, and the warnings. Raises redis.exceptions.RedisError."""
-    refusals.try_to_write(context.redis)
+def _check(context: WebContext) -> tuple[str, list[str], list[str]]:
+    """Return the parts of a Redis Cluster, what is missing, and the warnings. Raises redis.exceptions.RedisError."""
+    redis, missing, apart = _check_redis(context.redis)
+    if missing:
+        return redis, missing, apart
     state = read_installation_state(context.redis)
     clock_ahead_s = seconds(from_nanoseconds(time.time_ns()) - context.now())
-    warnings = [*unserved_queues(state), *clock_warnings(state, clock_ahead_s)]
-    return list(missing_parts(state, start_failure(context.redis))), warnings
+    warnings = [*unserved_queues(state), *clock_warnings(state, clock_ahead_s), *apart]
+    return redis, list(missing_parts(state, start_failure(context.redis))), warnings
+
+
+def _check_redis(redis: Redis) -> tuple[str, list[str], list[str]]:
+    """Do the same for Redis alone. Anybody may read it, so it names no address."""
+    if not isinstance(redis, ClusterRedis):
+        refusals.try_to_write(redis)
+        return "", [], []
+    facts = read_cluster(redis, masters_only=True)
+    complaint = clock_complaint(facts, public=True)
+    missing = [f"{sentence}." for sentence in problems(facts, public=True)]
+    return summary(facts), missing, [f"{complaint[0].upper()}{complaint[1:]}."] if complaint else []
 
 
 def redis_failure(error: RedisError) -> str:

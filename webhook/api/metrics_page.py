@@ -17,6 +17,8 @@ from bellhop import __version__
 from bellhop.clock import Seconds
 from bellhop.dead_letters import count_dead_letters
 from bellhop.queue.worker_status import InstallationState, read_installation_state
+from bellhop.store.blocking_cluster import ClusterRedis
+from bellhop.store.cluster_facts import NodePlace, read_places
 from bellhop.store.keys import METRICS_KEY
 from bellhop.telemetry.metrics import METRICS, STEPS_S, Counter, Histogram, read_samples
 from bellhop.telemetry.web_processes import read_web_processes
@@ -41,6 +43,8 @@ GAUGES: dict[str, tuple[str, tuple[str, ...]]] = {
     "bellhop_event_requests_in_flight": ("Requests that wait for an endpoint's answer.", ("endpoint",)),
     "bellhop_event_endpoint_away": ("Workers whose events the endpoint does not take.", ("endpoint",)),
     "bellhop_event_dead_letters": ("Events that could not be sent to the endpoint for a day.", ("endpoint",)),
+    "bellhop_redis_slots": ("Hash slots of a master of the Redis Cluster.", ("node",)),
+    "bellhop_redis_partitions": ("Partitions of a master of the Redis Cluster.", ("node",)),
     "bellhop_build_info": ("1, with the version of this web process.", ("version",)),
 }
 
@@ -71,7 +75,8 @@ def metrics() -> tuple[Response, int]:
     state = read_installation_state(context.redis)
     live_streams = sum(process.live_streams for process in read_web_processes(context.redis, context.now()))
     dead = count_dead_letters(context.redis, [endpoint.name for endpoint in context.settings.event_endpoints])
-    gauges = gauge_metrics(state, Seconds(time.time()), live_streams, dead)
+    places = read_places(context.redis) if isinstance(context.redis, ClusterRedis) else {}
+    gauges = gauge_metrics(state, Seconds(time.time()), live_streams, dead, places)
     page = MetricsPage([*counter_metrics(read_samples(sums)), *gauges, *process_metrics(state)])
     return Response(generate_latest(page), content_type=CONTENT_TYPE_LATEST), 200
 
@@ -127,10 +132,15 @@ def process_metrics(state: InstallationState) -> Iterator[Metric]:
 
 
 def gauge_metrics(
-    state: InstallationState, now: Seconds, live_streams: int, dead_letters: Mapping[str, int] = MappingProxyType({})
+    state: InstallationState,
+    now: Seconds,
+    live_streams: int,
+    dead_letters: Mapping[str, int] = MappingProxyType({}),
+    places: Mapping[str, NodePlace] = MappingProxyType({}),
 ) -> Iterator[Metric]:
     """Make metrics of the current state of the installation. `now` is unix time."""
     channels = state.channels_by_app()
+    masters = {(name,): place for name, place in places.items() if place.is_master}
     values: dict[str, Mapping[tuple[str, ...], float]] = {
         "bellhop_queue_jobs": state.jobs,
         "bellhop_jobs_waiting_for_turn": state.waiting,
@@ -153,6 +163,8 @@ def gauge_metrics(
             (name,): sum(bool(channel.away) for channel in of_name) for name, of_name in state.endpoints().items()
         },
         "bellhop_event_dead_letters": {(name,): count for name, count in dead_letters.items()},
+        "bellhop_redis_slots": {name: place.slots for name, place in masters.items()},
+        "bellhop_redis_partitions": {name: place.partitions for name, place in masters.items()},
         "bellhop_build_info": {(__version__,): 1},
     }
     for name, (text, label_names) in GAUGES.items():

@@ -7,7 +7,6 @@ from typing import Any, NamedTuple, cast
 import structlog
 from flask import Response, redirect, render_template, url_for
 from redis import Redis
-from redis.exceptions import RedisError, ResponseError
 
 from bellhop import __version__
 from bellhop.app_health import app_health
@@ -19,29 +18,22 @@ from bellhop.queue.names import MAIL, NEEDED
 from bellhop.queue.other_databases import no_worker, workers_elsewhere
 from bellhop.queue.worker_status import InstallationState, read_installation_state
 from bellhop.settings import Settings
-from bellhop.store import refusals
+from bellhop.store.blocking_cluster import ClusterRedis
+from bellhop.store.cluster_facts import read_cluster, summary
 from bellhop.store.redis_url import shown_database
 from bellhop.telemetry import last_hour
 from bellhop.telemetry.last_check import read_last_check
 from bellhop.telemetry.last_webhook import read_last_webhooks
 from bellhop.telemetry.turned_away import describe, read_last_hour
-from webhook.api.health import clock_complaints, missing_parts, redis_failure, start_failure
+from webhook.api.health import clock_complaints, missing_parts, start_failure
 from webhook.console.audit import note
 from webhook.console.blueprint import blueprint, current_login, guard
 from webhook.console.check_run import is_running, start_check
 from webhook.console.process_list import Process, clock_in_words, processes, stream_clocks
+from webhook.console.redis_facts import cluster_nodes, node_clocks, redis_problems, server_facts
 from webhook.context import WebContext, web_context
 
 log = structlog.get_logger()
-
-
-class RedisFacts(NamedTuple):
-    """What Redis says about itself."""
-
-    version: str
-    memory: str
-    most_memory: str
-    """The limit of its memory; empty if it has none."""
 
 
 class Endpoint(NamedTuple):
@@ -79,13 +71,14 @@ def _of_all_apps(
     running = processes(redis, state, context.now())
     apps = [app_health(*app, channels) for app, channels in sorted(state.channels_by_app().items())]
     hour = last_hour.read_last_hour(redis)
+    cluster = read_cluster(redis) if isinstance(redis, ClusterRedis) else None
     return {
         "check": read_last_check(redis),
         "check_runs": is_running(redis),
         "state": state,
         "queues": _queues(state),
         "broken": [app for app in apps if app.tone is Tone.BAD],
-        "clocks": _clocks(running, streams),
+        "clocks": [*_clocks(running, streams), *(node_clocks(cluster) if cluster else ())],
         "hour": hour,
         "not_reached": _phones(hour, Tone.BAD, Tone.OPEN),
         "not_needed": _phones(hour, Tone.QUIET),
@@ -95,7 +88,9 @@ def _of_all_apps(
         "endpoints": _endpoints(context.settings, redis, state),
         "processes": running,
         "redis": shown_database(context.settings.redis_url),
-        "facts": _redis_facts(redis),
+        "server": server_facts(redis),
+        "cluster": summary(cluster) if cluster else "",
+        "nodes": cluster_nodes(cluster) if cluster else [],
         "bellhop": __version__,
         "logins": guard().logins.count() if guard().has_password else None,
     }
@@ -111,10 +106,7 @@ def run_check() -> Response:
 
 def _problems(redis: Redis, url: str, state: InstallationState) -> Iterator[str]:
     """Yield a sentence for each problem that keeps all phones silent."""
-    try:
-        refusals.try_to_write(redis)
-    except RedisError as error:
-        yield redis_failure(error)
+    yield from redis_problems(redis)
     if not state.live():
         sentence = no_worker(url, workers_elsewhere(url))
         yield f"{sentence[0].upper()}{sentence[1:]}."
@@ -163,13 +155,3 @@ def _clocks(running: Iterable[Process], streams: Mapping[str, Seconds | None]) -
     ]
     clocks += [(f"Stream's clock, as the events of {name} show,", ahead_s) for name, ahead_s in streams.items()]
     return clock_complaints(clocks)
-
-
-def _redis_facts(redis: Redis) -> RedisFacts | None:
-    """Read what Redis says about itself; None if its user may not run INFO (docs/redis.md)."""
-    try:
-        facts: Any = redis.info()
-    except ResponseError:
-        return None
-    most = facts.get("maxmemory_human", "") if facts.get("maxmemory") else ""
-    return RedisFacts(facts["redis_version"], facts["used_memory_human"], most)
