@@ -4,7 +4,7 @@ import json
 
 import pytest
 
-from bellhop.store.homes import Home, partition_of
+from bellhop.store.homes import partition_with
 from bellhop.store.keys import call_key, round_key, trail_key
 from webhook.intake.apply import webhook_digest
 from webhook.intake.parsing import parse
@@ -25,7 +25,7 @@ async def test_a_repaired_key_lets_the_repeat_ring_once(flow, broken):
         "job": f"rq:job:ring-{webhook_digest('default', call.id)}",
     }[broken]
     store, stream = flow.installation.store, flow.installation.stream
-    store = store.at(partition_of(Home("call", call.cid), store.partitions))
+    store = store.at(partition_with(trail_key("default", call.cid), store.partitions))
     await store.call("SET", key, "not what belongs here")
     for attempt in (1, 2):
         assert (await stream.post(ring, webhook_id=call.id, attempt=attempt)).status == 503

@@ -17,6 +17,7 @@ from hypothesis import HealthCheck, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule, run_state_machine_as_test
 
+from bellhop.clock import Seconds
 from bellhop.domain import forgetting
 from bellhop.domain.call import Standing
 from bellhop.domain.call_snapshot import CallSnapshot
@@ -32,10 +33,12 @@ from bellhop.queue.job_payloads import QueuedRound
 from bellhop.queue.names import NOTICE_JOB
 from bellhop.sandbox.redis_server import RedisServer
 from bellhop.store import scripts
+from bellhop.store.blocking_client import blocking, partitions_of, servers_of, together
 from bellhop.store.call_scripts import record_receipt
-from bellhop.store.homes import ALONE
-from bellhop.store.keys import AGENDA, call_key, owner_key, round_key, rung_key
+from bellhop.store.homes import Partition, home_of, partition_with
+from bellhop.store.keys import AGENDA, call_key, lease_key, owner_key, round_key, rung_key
 from tests.factories import a_device, an_event_user
+from tests.redis_servers import empty
 from tests.trails import trail_of
 from webhook.intake.apply import Verdict, apply
 from webhook.intake.effects import EffectRules, effects
@@ -54,6 +57,9 @@ from worker.delivery.fence import Fence, Record
 from worker.settle import queue_due_calls, settle_call
 
 CID, TENANT = "default:lobby:1", "default"
+CLOCK = "bellhop:test-clock"
+"""The test's clock, which each partition has."""
+CLOCK_OF_SCRIPT = "'bellhop:' .. (KEYS[1]:match('{[^}]+}:') or '') .. 'test-clock'"
 S = 1_000_000
 GRACE_S = 5
 CREATOR, USERS, SESSIONS = "sara", ("sara", "ben", "jane:1", "ana"), ("s-1", "s-2")
@@ -79,23 +85,26 @@ class TestStore:
     """The real scripts, with the test's clock."""
 
     __test__ = False
-    partitions = ALONE
 
-    def __init__(self, client: redis.Redis) -> None:
-        self.client = client
-        self._scripts: dict[str, Any] = {}
+    def __init__(self, client: redis.Redis, own: Partition) -> None:
+        """`own` is the partition of the call."""
+        self.client, self.own, self.partitions = client, own, partitions_of(client)
+        self._scripts: dict[str, str] = {}
 
-    def registered(self, name: str) -> Any:
+    def loaded(self, name: str) -> str:
         if name not in self._scripts:
-            source = scripts.source(name).replace("redis.call('TIME')", "redis.call('LRANGE', 'test:clock', 0, 1)")
-            self._scripts[name] = self.client.register_script(source)
+            source = scripts.source(name).replace(
+                "redis.call('TIME')", f"redis.call('LRANGE', {CLOCK_OF_SCRIPT}, 0, 1)"
+            )
+            (self._scripts[name],) = {server.script_load(source) for server in servers_of(self.client)}
         return self._scripts[name]
 
     def run(self, command: scripts.Command) -> Any:
-        return self.registered(command.script)(command.keys, command.args)
+        keys = [self.own.key(key) if home_of(key).kind == "partition" else key for key in command.keys]
+        return self.client.evalsha(self.loaded(command.script), len(keys), *keys, *command.args)
 
     async def script(self, name: str, keys: Sequence[str], args: Sequence[Any]) -> Any:
-        return self.registered(name)(keys, args)
+        return self.run(scripts.Command(name, keys, args))
 
     async def call(self, *args: Any) -> Any:
         return self.client.execute_command(*args)
@@ -104,7 +113,8 @@ class TestStore:
         return [self.run(each) if isinstance(each, scripts.Command) else self._read(each) for each in commands]
 
     def _read(self, command: tuple[Any, ...]) -> Any:
-        answer = self.client.execute_command(*(("LRANGE", "test:clock", 0, 1) if command == ("TIME",) else command))
+        clock = ("LRANGE", self.own.key(CLOCK), 0, 1)
+        answer = self.client.execute_command(*(clock if command == ("TIME",) else command))
         return _flat(answer)
 
 
@@ -124,9 +134,10 @@ class Claim:
 class CallModel(RuleBasedStateMachine):
     def __init__(self, server: RedisServer) -> None:
         super().__init__()
-        self.redis = redis.Redis.from_url(server.url)
-        self.redis.flushall()
-        self.store = TestStore(self.redis)
+        empty(server)
+        self.redis = blocking(server.url, timeout_s=Seconds(5))
+        self.own = partition_with(call_key(TENANT, CID), partitions_of(self.redis))
+        self.store = TestStore(self.redis, self.own)
         self.runner = asyncio.Runner()
         self.now = 1_800_000_000 * S
         self.pass_time(0)
@@ -144,7 +155,7 @@ class CallModel(RuleBasedStateMachine):
         self.notices: list[Round] = []
         self.workers = ["w-1", "w-2"]
         for worker in self.workers:
-            self.redis.set(f"bellhop:worker:{worker}", 1)
+            self.redis.set(self.own.key(lease_key(worker)), 1)
         for device in chain.from_iterable(DEVICES.values()):
             self.redis.set(owner_key(TENANT, device.key), device.user_id)
 
@@ -308,10 +319,9 @@ class CallModel(RuleBasedStateMachine):
 
     def set_clock(self, now: int) -> None:
         self.now = now
-        pipeline = self.redis.pipeline()
-        pipeline.delete("test:clock")
-        pipeline.rpush("test:clock", self.now // S, self.now % S)
-        pipeline.execute()
+        for partition in partitions_of(self.redis):
+            clock = partition.key(CLOCK)
+            together(self.redis, ("DEL", clock), ("RPUSH", clock, self.now // S, self.now % S))
 
     @precondition(lambda self: self.rounds)
     @rule(data=st.data(), worker=st.integers(0, 1))
@@ -377,9 +387,9 @@ class CallModel(RuleBasedStateMachine):
     @rule(number=st.integers(0, 1))
     def die(self, number: int) -> None:
         dead = self.workers[number]
-        self.redis.delete(f"bellhop:worker:{dead}")
+        self.redis.delete(self.own.key(lease_key(dead)))
         self.workers[number] = f"{dead}x"
-        self.redis.set(f"bellhop:worker:{self.workers[number]}", 1)
+        self.redis.set(self.own.key(lease_key(self.workers[number])), 1)
         self.claims = {key: claim for key, claim in self.claims.items() if claim.worker != dead}
 
     @rule()
@@ -394,8 +404,8 @@ class CallModel(RuleBasedStateMachine):
 
     def take_notices(self) -> None:
         """Run what is on the queue of notices."""
-        while job_id := self.redis.lpop("rq:queue:bellhop-notices"):
-            name, _, (payload,), _ = json.loads(self.redis.hget(f"rq:job:{job_id.decode()}", "data"))
+        while job_id := self.redis.lpop(self.own.key("rq:queue:bellhop-notices")):
+            name, _, (payload,), _ = json.loads(self.redis.hget(self.own.key(f"rq:job:{job_id.decode()}"), "data"))
             if name == NOTICE_JOB:
                 self.take_notice(QueuedRound.model_validate(payload))
             else:
@@ -558,7 +568,7 @@ class CallModel(RuleBasedStateMachine):
     @invariant()
     def an_open_round_is_on_the_agenda(self) -> None:
         if self.unsettled():
-            assert self.redis.zscore(AGENDA, f"{TENANT}:{CID}") is not None
+            assert self.redis.zscore(self.own.key(AGENDA), f"{TENANT}:{CID}") is not None
 
     def unsettled(self) -> list[tuple[int, str]]:
         found = []
@@ -574,7 +584,7 @@ class CallModel(RuleBasedStateMachine):
                 self.pass_time(200)
                 self.watch()
             assert not self.unsettled()
-            assert self.redis.zcard(AGENDA) == 0
+            assert self.redis.zcard(self.own.key(AGENDA)) == 0
             lines = self.runner.run(trail_of(self.store, CID, TENANT))
             outcomes = Counter((line.round, line.user) for line in lines if line.what == "settled")
             assert set(outcomes.values()) <= {1}
