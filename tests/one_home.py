@@ -20,20 +20,22 @@ END = "the end of the watch"
 
 def violations(lines: list[str]) -> set[str]:
     """Return what is wrong with the scripts in these lines of MONITOR."""
-    names, script, keys, found = {scripts.sha1(name): name for name in scripts.names()}, "", [], set()
+    names, script, keys = {scripts.sha1(name): name for name in scripts.names()}, "", ()
+    uses, found = set(), set()
     for line in lines:
         source, _, text = line.partition("] ")
         command, *args = ARGUMENT.findall(text)
         if not source.endswith(" lua"):
             script = names.get(args[0], "") if command.upper() == "EVALSHA" else ""
-            keys = untagged(args[2 : 2 + int(args[1])]) if script else []
+            keys = untagged(args[2 : 2 + int(args[1])]) if script else ()
         elif script:
-            used = untagged(keys_of(command.upper(), args))
-            found |= {f"{script} uses {key}, which its caller does not give it" for key in used if not given(key, keys)}
-            try:
-                common_home([*keys, *used])
-            except ValueError as error:
-                found.add(f"{script}: {error}")
+            uses.add((script, keys, untagged(keys_of(command.upper(), args))))
+    for script, keys, used in uses:
+        found |= {f"{script} uses {key}, which its caller does not give it" for key in used if not given(key, keys)}
+        try:
+            common_home([*keys, *used])
+        except ValueError as error:
+            found.add(f"{script}: {error}")
     return found
 
 
@@ -43,12 +45,12 @@ def keys_of(command: str, args: list[str]) -> list[str]:
     return args if command in ALL_ARE_KEYS else args[: 2 if command in TWO_ARE_KEYS else 1]
 
 
-def untagged(keys: list[str]) -> list[str]:
-    """The names of keys without the tag of a partition. Redis sees to it itself that all have one tag."""
-    return [TAG.sub(":", key, count=1) for key in keys]
+def untagged(keys: list[str]) -> tuple[str, ...]:
+    """The names of keys without the tag of a partition. Redis itself sees to it that all have one tag."""
+    return tuple(TAG.sub(":", key, count=1) for key in keys)
 
 
-def given(key: str, keys: list[str]) -> bool:
+def given(key: str, keys: tuple[str, ...]) -> bool:
     """Whether a script's caller gave it the key, or how the keys of its kind begin."""
     return any(key == known or (known.endswith(":") and key.startswith(known)) for known in keys)
 

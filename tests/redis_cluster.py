@@ -117,7 +117,8 @@ class RedisCluster:
 
     def start(self) -> Self:
         """Start all nodes, and form the cluster. Returns when all of them see it whole."""
-        self.bus.__enter__()
+        if self.has_proxies:
+            self.bus.__enter__()
         try:
             for node in self.nodes:
                 if self.has_proxies:
@@ -133,7 +134,8 @@ class RedisCluster:
         """End all nodes."""
         for node in self.nodes:
             node.server.stop(signal.SIGKILL)
-        self.bus.__exit__()
+        if self.has_proxies:
+            self.bus.__exit__()
 
     def __enter__(self) -> Self:
         return self.start()
