@@ -41,6 +41,7 @@ LAYERS = (
         "bellhop.dead_letters",
         "bellhop.call_index",
         "bellhop.latest_calls",
+        "bellhop.migration",
         "bellhop.privacy",
         "bellhop.question_on_demand",
         "bellhop.reachability",
@@ -60,6 +61,8 @@ PURE = {
     "bellhop.explain",
     "bellhop.field_docs",  # reads the source of modules, as importing them does
     "bellhop.i18n.texts",
+    "bellhop.migration.copied_kinds",
+    "bellhop.migration.merging",
     "bellhop.privacy.entries",
     "bellhop.privacy.people",
     "bellhop.privacy.places",

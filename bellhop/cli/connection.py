@@ -28,17 +28,21 @@ def connect(settings: Settings) -> Redis:
     return redis
 
 
-def in_a_sentence(error: Exception) -> click.ClickException | None:
-    """Turn a RedisError into an error that says what to do, without a password. Return None for any other error."""
+def in_a_sentence(error: Exception, url: str = "") -> click.ClickException | None:
+    """Turn a RedisError into an error that says what to do, without a password. Return None for any other error.
+
+    `url` is that of the Redis; by default the one of the settings.
+    """
     if not isinstance(error, RedisError):
         return None
-    address = shown(load().redis_url)
+    source, url = ("its URL" if url else "BELLHOP_REDIS_URL"), url or load().redis_url
+    address = shown(url)
     if refusal := refusal_of(error):
         return click.ClickException(f"Redis at {address} {refusal}")
     where = f"{address} ({type(error).__name__})"
-    if answers_without_tls(load().redis_url):
+    if answers_without_tls(url):
         return click.ClickException(f"Redis does not answer at {where}: {NO_TLS}")
-    return click.ClickException(f"Redis does not answer at {where}: start it, or check BELLHOP_REDIS_URL")
+    return click.ClickException(f"Redis does not answer at {where}: start it, or check {source}")
 
 
 def devices_of(redis: Redis, tenant: str, user_id: str) -> list[Device]:

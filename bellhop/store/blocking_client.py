@@ -27,15 +27,18 @@ from bellhop.store.scripts import Argument, Command, by_digest, by_source
 from bellhop.store.sentinel import DEMOTED, PrimaryDoubt, names_another
 
 
-def blocking(url: str, *, timeout_s: Seconds, repeats: int = 0, connections: int = 64) -> Redis:
+def blocking(
+    url: str, *, timeout_s: Seconds, repeats: int = 0, connections: int = 64, any_count: bool = False
+) -> Redis:
     """Make a client for threads; it does no I/O yet. Raises ValueError for an invalid URL.
 
     `timeout_s` limits connecting, and each answer. A command is repeated up to `repeats` times when the connection or
-    the answer was lost: use more than 0 only if every command may run twice.
+    the answer was lost: use more than 0 only if every command may run twice. `any_count`: a cluster may have another
+    installation with another number of partitions.
     """
     connect = partial(_client_of, timeout_s=timeout_s, repeats=repeats, connections=connections)
     address = parse(url)
-    return ClusterRedis(address, connect) if address.nodes else connect(address)
+    return ClusterRedis(address, connect, any_count=any_count) if address.nodes else connect(address)
 
 
 def _client_of(address: RedisAddress, *, timeout_s: Seconds, repeats: int, connections: int) -> Redis:
@@ -74,6 +77,13 @@ def run_script(redis: Redis, command: Command, *behind: tuple[Argument, ...]) ->
 def partitions_of(redis: Redis) -> Sequence[Partition]:
     """Return the partitions of Redis; `ALONE` for one server."""
     return redis.partitions if isinstance(redis, ClusterRedis) else ALONE
+
+
+def are_one_cluster(first: Redis, second: Redis) -> bool:
+    """Return whether two clients use the same cluster. Raises as redis-py does."""
+    if isinstance(first, ClusterRedis) and isinstance(second, ClusterRedis):
+        return not set(first.nodes).isdisjoint(second.nodes)
+    return False
 
 
 def servers_of(redis: Redis) -> Sequence[Redis]:

@@ -71,6 +71,7 @@ _IN_EACH_PARTITION = frozenset(
         "bell",
         "calls",
         "calls-people",
+        "copied",
         "stream-clock",
         "foreign-workers",
         "turns",

@@ -371,8 +371,15 @@ ERASURE_TURN = "bellhop:erasure-turn"
 """A string: the worker that looks for the data of forgotten people; it expires."""
 UNUSED_DATA_TURN = "bellhop:unused-data-turn"
 """A string: the worker that removed unused data last; it expires after a day."""
+MIGRATION = "bellhop:migration"
+"""A hash: from where `bellhop migrate` copies into this Redis, when it last did, and the key of its digests."""
 EXPORT_RUNS = "bellhop:export-runs"
 """Exists while the HTTP API reads all that is kept of a person."""
+
+
+def copied_key(name: str) -> str:
+    """A hash: digests of what `bellhop migrate` copied of a key, whose keyed digest is `name`. It is beside it."""
+    return f"bellhop:copied:{name}"
 
 
 def check_key(webhook_id: str) -> str:

@@ -159,6 +159,17 @@ def _take_token(tenant: str, device: Device, whose: Literal["anybody's", "own", 
     return Command("registry/take_token", [owner_key(tenant, device.key)], [device.user_id, whose])
 
 
+def take_own_token(tenant: str, user_id: str, device_key: str) -> Command:
+    """Make a user the owner of a token, unless another user has it. The script returns the owner before."""
+    return Command("registry/take_token", [owner_key(tenant, device_key)], [user_id, "own"])
+
+
+def leave_token(tenant: str, user_id: str, device_key: str) -> Steps[None]:
+    """Remove the owner of a token that has no device."""
+    yield [_leave_token(tenant, user_id, device_key, "begin")]
+    yield [_leave_token(tenant, user_id, device_key, "end")]
+
+
 def _leave_token(tenant: str, user_id: str, device_key: str, step: Literal["begin", "end", "keep"]) -> Command:
     return Command("registry/leave_token", [owner_key(tenant, device_key)], [user_id, step, LEAVING_S])
 

@@ -1,0 +1,122 @@
+"""Reads keys in both Redis, and decides about each of their entries."""
+
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from hashlib import blake2b
+from typing import Any, NamedTuple
+
+from bellhop.migration.copied_kinds import KindToCopy, kind_of, walked_as
+from bellhop.migration.merging import Change, change_of, digest
+from bellhop.migration.sides import Side
+from bellhop.privacy.places import READS, KeyKind, read_entries
+from bellhop.store.blocking_client import partitions_of
+from bellhop.store.homes import partition_with
+from bellhop.store.keys import copied_key, owner_key
+from bellhop.store.migration_scripts import REMEMBERED_S, EntryToCopy
+from bellhop.store.scripts import Argument
+
+NAME_BYTES = 16
+OF_USERS = ("devices", "person", "phones", "missed")
+"""The kinds of keys that name one user."""
+Entries = Mapping[bytes, bytes]
+
+
+class KeyOnBothSides(NamedTuple):
+    """A key, as the former Redis and the new one have it."""
+
+    key: str
+    kind: KindToCopy
+    copied_key: str
+    former: Entries
+    left_ms: int
+    """How long the former Redis keeps the key; negative if it has no limit."""
+    new: Entries
+    copied: Entries
+    """The digests of the values that were copied, by those of their names."""
+
+    def decisions(self) -> "Iterator[EntryDecision]":
+        """Yield what happens to each entry."""
+        for name in dict.fromkeys([*self.former, *self.new]):
+            name_digest = digest(name)
+            former, copied, new = self.former.get(name), self.copied.get(name_digest), self.new.get(name)
+            yield EntryDecision(name, change_of(former, copied, new), former, new, name_digest, copied)
+
+
+class EntryDecision(NamedTuple):
+    """An entry, and what happens to it."""
+
+    name: bytes
+    change: Change
+    former: bytes | None
+    new: bytes | None
+    name_digest: bytes
+    copied: bytes | None
+
+    def kept(self) -> "EntryDecision":
+        """Return the decision that nothing is copied."""
+        return self._replace(change=Change.KEPT) if self.change is Change.COPIED else self
+
+    def to_copy(self) -> EntryToCopy | None:
+        """Return what the new Redis must change or remember; None for nothing."""
+        seen = digest(self.former) if self.former is not None else None
+        if seen == self.copied:
+            return None
+        action = {Change.COPIED: "put", Change.REMOVED: "remove"}.get(self.change, "keep")
+        return EntryToCopy(self.name, self.new, action, self.former, self.name_digest, seen)  # type: ignore[arg-type]
+
+
+def user_of(key: str) -> tuple[str, str]:
+    """Return the tenant and the user of a key of OF_USERS; both are empty for other keys."""
+    _, kind, *rest = key.split(":", 3)
+    return (rest[0], rest[1]) if kind in OF_USERS else ("", "")
+
+
+def read_both(former: Side, new: Side, keys: Iterable[str], secret: bytes, *, remember: bool) -> list[KeyOnBothSides]:
+    """Read keys. `remember`: what was copied of them is remembered for another 30 days."""
+    kinds = {key: kind for key in keys if (kind := walked_as(key))}
+    return read_as(former, new, kinds, secret, remember=remember)
+
+
+def read_as(
+    former: Side, new: Side, kinds: Mapping[str, KindToCopy], secret: bytes, *, remember: bool
+) -> list[KeyOnBothSides]:
+    """Read keys whose kinds are known."""
+    there, left = _read(former, kinds), former.run(*(("PTTL", key) for key in kinds))
+    _leave_out_moved_devices(former, there)
+    here = _read(new, kinds)
+    copied = {key: copied_key_of(key, secret, new) for key in kinds}
+    memory = new.run(*(("HGETALL", name) for name in copied.values()))
+    if remember:
+        new.run(*(("EXPIRE", name, REMEMBERED_S) for name in copied.values()))
+    return [
+        KeyOnBothSides(key, kind, copied[key], there[key], left_ms, here[key], remembered)
+        for (key, kind), left_ms, remembered in zip(kinds.items(), left, memory, strict=True)
+    ]
+
+
+def copied_key_of(key: str, secret: bytes, new: Side) -> str:
+    """Return the name of the hash that remembers what was copied of a key. It does not say whose key that is."""
+    name = blake2b(key.encode("utf-8", "surrogatepass"), key=secret, digest_size=NAME_BYTES).hexdigest()
+    return partition_with(key, partitions_of(new.redis)).key(copied_key(name))
+
+
+def _read(side: Side, kinds: Mapping[str, KindToCopy]) -> dict[str, Entries]:
+    answers = side.run(*(READS[kind.type](key) for key, kind in kinds.items()))
+    return {key: _entries(kind, answer) for (key, kind), answer in zip(kinds.items(), answers, strict=True)}
+
+
+def _entries(kind: KindToCopy, answer: Any) -> Entries:
+    found = read_entries(KeyKind("", kind.type, ""), answer)
+    if kind.type == "zset":  # two versions of Redis may write the same score in two ways
+        return {name: f"{float(score):.17g}".encode() for name, score in found}
+    return dict(found)
+
+
+def _leave_out_moved_devices(former: Side, entries: dict[str, Entries]) -> None:
+    """Leave out devices whose token another user has: they count for nobody."""
+    devices = {key: user_of(key) for key in entries if kind_of(key) == "devices"}
+    owners: Sequence[tuple[Argument, ...]] = [
+        ("GET", owner_key(tenant, name.decode())) for key, (tenant, _) in devices.items() for name in entries[key]
+    ]
+    answers = iter(former.run(*owners))
+    for key, (_, user_id) in devices.items():
+        entries[key] = {name: value for name, value in entries[key].items() if next(answers) == user_id.encode()}

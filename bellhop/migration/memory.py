@@ -1,0 +1,53 @@
+"""What the new Redis remembers of the runs: from where it was filled, when, and the key of the digests of keys."""
+
+import secrets
+from typing import NamedTuple
+
+from bellhop.clock import MICROS_PER_SECOND
+from bellhop.migration.sides import Side
+from bellhop.store.keys import MIGRATION
+from bellhop.store.migration_scripts import REMEMBERED_S
+from bellhop.store.redis_clock import read_time
+
+LONGEST_PAUSE_S = REMEMBERED_S - 24 * 3600
+"""What was copied by a run is remembered for a day longer: a run may take hours."""
+
+
+class CannotGoOnError(Exception):
+    """The new Redis does not remember what was copied from this one. The text says so."""
+
+
+class Memory(NamedTuple):
+    """What the new Redis remembers."""
+
+    secret: bytes
+    began_s: int
+    """When this run began, by the clock of the new Redis."""
+    is_first: bool
+
+
+def recall(new: Side, place: str, *, anew: bool) -> Memory:
+    """Read what the new Redis remembers of runs that copied from `place`.
+
+    Raises CannotGoOnError if this run would bring back what was removed since, unless it begins `anew`.
+    """
+    time, (stored_place, stored_at, secret) = new.run(("TIME",), ("HMGET", MIGRATION, "from", "at", "secret"))
+    now_s = read_time(time) // MICROS_PER_SECOND
+    if secret is None or anew:
+        return Memory(secrets.token_bytes(32), now_s, is_first=True)
+    if stored_place.decode() != place:
+        raise CannotGoOnError(f"it was filled from {stored_place.decode()}")
+    if now_s - int(stored_at) > LONGEST_PAUSE_S:
+        raise CannotGoOnError("the last run was more than 29 days ago")
+    return Memory(secret, now_s, is_first=False)
+
+
+def note_begin(new: Side, place: str, memory: Memory) -> None:
+    """Note that a run has begun."""
+    if memory.is_first:
+        new.run(("HSET", MIGRATION, "from", place, "at", memory.began_s, "secret", memory.secret))
+
+
+def note_end(new: Side, memory: Memory) -> None:
+    """Note that a run has looked at all keys."""
+    new.run(("HSET", MIGRATION, "at", memory.began_s))

@@ -1,0 +1,46 @@
+"""Copies who was forgotten lately: the new Redis must not take these people in, and erases what it has of them."""
+
+from bellhop.clock import Micros
+from bellhop.migration.copied_kinds import KINDS, KindToCopy
+from bellhop.migration.entries_of_keys import EntryDecision, read_as
+from bellhop.migration.merging import Change
+from bellhop.migration.sides import Side
+from bellhop.privacy.forgetting_people import DAY_US, SECRET_TTL_S
+from bellhop.store.keys import ERASURES, FORGOTTEN, FORGOTTEN_HASH_KEY, FORGOTTEN_LIFTS
+from bellhop.store.migration_scripts import copy_entries
+from bellhop.store.redis_clock import read_time
+from bellhop.store.scripts import Argument
+
+
+def carry(former: Side, new: Side, secret: bytes, *, dry_run: bool) -> int:
+    """Copy who was forgotten in the former Redis, and who was but has registered again.
+
+    Returns how many people the new Redis cannot recognize, since it has another key of their hashes.
+    """
+    (hash_key,) = former.run(("GET", FORGOTTEN_HASH_KEY))
+    if hash_key is None:
+        return 0
+    if not dry_run:
+        new.run(("SET", FORGOTTEN_HASH_KEY, hash_key, "NX", "EX", SECRET_TTL_S))
+    time, hash_key_here = new.run(("TIME",), ("GET", FORGOTTEN_HASH_KEY))
+    if hash_key_here not in (hash_key, None):
+        return int(former.run(("ZCARD", FORGOTTEN))[0])
+    kind = KINDS["forgotten"]
+    assert isinstance(kind, KindToCopy)  # noqa: S101 - the table says so
+    (key,) = read_as(former, new, {FORGOTTEN: kind}, secret, remember=not dry_run)
+    decisions = [decision for decision in key.decisions() if decision.change in (Change.COPIED, Change.REMOVED)]
+    if decisions and not dry_run:
+        now = read_time(time)
+        new.run(*(_erasure(decision, now) for decision in decisions), ("EXPIRE", FORGOTTEN_HASH_KEY, SECRET_TTL_S))
+        entries = [entry for decision in decisions if (entry := decision.to_copy())]
+        new.run(copy_entries(FORGOTTEN, key.copied_key, kind.type, key.left_ms, entries))
+        new.run(("INCR", FORGOTTEN_LIFTS))
+    return 0
+
+
+def _erasure(decision: EntryDecision, now: Micros) -> tuple[Argument, ...]:
+    """Return the command that plans a pass over all keys, or ends that: the person registered again."""
+    at = float(decision.former or decision.new or b"0")
+    if decision.change is Change.COPIED or at < now - DAY_US:
+        return ("ZADD", ERASURES, "NX", at, decision.name)
+    return ("ZREM", ERASURES, decision.name)
