@@ -6,6 +6,7 @@ from functools import partial
 from typing import Any
 
 from flask import current_app
+from redis.exceptions import RedisError
 
 from bellhop.audience import audience
 from bellhop.clock import Micros, Seconds, micros
@@ -15,6 +16,7 @@ from bellhop.store.blocking_client import blocking, partitions_of, run_script
 from bellhop.store.redis_clock import RedisClock, read_time
 from bellhop.store.redis_url import shown, shown_database
 from bellhop.store.replication import ReplicatedScripts
+from bellhop.store.retry import is_away
 from bellhop.store.scripts import Argument, Command
 from bellhop.telemetry.outage import redis_outage
 from bellhop.trail import DAY_S
@@ -100,15 +102,23 @@ class WebContext:
     def now(self) -> Micros:
         """Return the time by Redis's clock, which decides every deadline. Raises redis.exceptions.RedisError.
 
-        Redis is read once a second.
+        Redis is read once a second. While it is away, this process's clock counts on: on a cluster, the server that
+        tells the time may be away, and the others not.
         """
-        sent_s = time.monotonic()
-        if sent_s >= self._clock_valid_until_s:
-            redis_time = read_time(self.intake_redis.call("TIME"))
-            answered_s = time.monotonic()
-            self._clock.note(sent_s, answered_s, redis_time)
-            self._clock_valid_until_s = answered_s + CLOCK_MAX_AGE_S
+        if time.monotonic() >= self._clock_valid_until_s or not self._clock.is_known:
+            self._clock_valid_until_s = time.monotonic() + CLOCK_MAX_AGE_S
+            self._read_clock()
         return self._clock.now()
+
+    def _read_clock(self) -> None:
+        sent_s = time.monotonic()
+        try:
+            redis_time = read_time(self.intake_redis.call("TIME"))
+        except RedisError as error:
+            if not (self._clock.is_known and is_away(error)):
+                raise
+        else:
+            self._clock.note(sent_s, time.monotonic(), redis_time)
 
     def run(self, command: Command, *behind: tuple[Argument, ...]) -> Any:
         """Run a script, and commands behind it; returns the script's answer. Raises redis.exceptions.RedisError."""

@@ -45,6 +45,11 @@ class RedisClock:
         self._ahead_of_stream: dict[str, tuple[int, float]] = {}
         """By tenant: how far Redis's clock is ahead of Stream's, and when that was read."""
 
+    @property
+    def is_known(self) -> bool:
+        """Whether there was a reading."""
+        return self._ahead_us is not None
+
     def now(self) -> Micros:
         """Return the time by Redis's clock."""
         if self._ahead_us is None:

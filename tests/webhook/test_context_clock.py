@@ -3,6 +3,9 @@
 import time
 
 import pytest
+from redis.exceptions import ConnectionError as RedisConnectionError
+from redis.exceptions import ResponseError
+from redis.exceptions import TimeoutError as RedisTimeoutError
 
 from bellhop.clock import MICROS_PER_SECOND
 from tests.factories import web_settings
@@ -16,9 +19,12 @@ class TimeServer:
     """Answers TIME as a Redis does. It can be late before it reads its clock, or after that."""
 
     ahead_s = before_s = after_s = 0.0
+    failure = None
 
     def call(self, *command):
         assert command == ("TIME",)
+        if self.failure:
+            raise self.failure
         time.sleep(self.before_s)
         whole, rest = divmod(time.time() + self.ahead_s, 1)
         time.sleep(self.after_s)
@@ -62,3 +68,16 @@ def test_a_late_first_answer_is_put_right_by_the_next(context, server):
     assert server.error_s(context) < LATE_S
     server.before_s = 0.0
     assert server.error_s(context) < NEAR_S
+
+
+def test_the_time_goes_on_while_its_server_is_away(context, server):
+    server.failure = RedisConnectionError()
+    with pytest.raises(RedisConnectionError):
+        context.now()
+    server.failure, server.ahead_s = None, 65.0
+    context.now()
+    for server.failure in (RedisConnectionError(), RedisTimeoutError()):
+        assert server.error_s(context) < NEAR_S
+    server.failure = ResponseError()
+    with pytest.raises(ResponseError):
+        context.now()
