@@ -207,10 +207,10 @@ def logged():
             for node in ast.walk(ast.parse(path.read_text())):
                 if not isinstance(node, ast.Call):
                     continue
-                called = ast.unparse(node.func)
+                called = ast.unparse(node.func).removeprefix("self._")
                 if called in ("Outage", "RedisOutage"):
                     yield from zip((argument.value for argument in node.args), ("error", "info"), strict=True)
-                elif called.startswith("log.") and isinstance(node.args[0], ast.Constant):
+                elif called.startswith("log.") and node.args and isinstance(node.args[0], ast.Constant):
                     yield node.args[0].value, called.removeprefix("log.").replace("exception", "error")
 
 

@@ -34,7 +34,7 @@ def refuse_other_count(count: int, answers: Sequence[Any]) -> None:
     if int(stored) != count:
         raise WrongRedisError(
             f"holds an installation with {int(stored)} partitions, and BELLHOP_REDIS_PARTITIONS is {count}: set it to "
-            f"{int(stored)} (docs/redis.md)"
+            f"{int(stored)}, or change the number by `bellhop migrate` (docs/moving-redis.md)"
         )
 
 

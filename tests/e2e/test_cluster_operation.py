@@ -1,6 +1,7 @@
 """What an operator sees of a Redis Cluster: who may start on it, what its nodes have, and RQ's own commands."""
 
 import re
+from pathlib import Path
 
 import pytest
 import rq
@@ -14,7 +15,9 @@ from bellhop.queue.rq_connection import RqRedis, url_for_rq
 from bellhop.store.async_client import Store
 from bellhop.store.blocking_client import blocking, partitions_of
 from bellhop.store.cluster_facts import ClusterFacts, NodeFacts, NodePlace, Reading, clock_complaint, read_places
+from bellhop.store.keys import bell_key
 from bellhop.store.redis_url import with_partitions
+from bellhop.store.refusals import try_to_write
 from bellhop.store.wrong_redis import WrongRedisError
 from tests.factories import web_settings
 from tests.redis_cluster import RedisCluster
@@ -22,6 +25,7 @@ from tests.webhook.console.conftest import logged_in
 
 OTHER_NUMBER = "holds an installation with 16 partitions, and BELLHOP_REDIS_PARTITIONS is 8: set it to 16"
 QUEUE = "bellhop-rings"
+REDIS_DOC = Path(__file__).parents[2] / "docs" / "redis.md"
 
 
 @pytest.fixture(scope="module")
@@ -109,6 +113,21 @@ def test_the_web_process_shows_the_nodes_and_what_is_wrong(cluster):
     assert re.match(r"A master of the Redis Cluster, which has [56] of 16 partitions, is full and", sentence)
     assert f"Redis at {names[0]}, which has " in page
     assert "No live worker" in browser.get("/readyz").json["missing"][0]
+
+
+@pytest.mark.parametrize("user", ["web", "worker"])
+def test_the_documented_users_may_use_a_cluster(cluster, user):
+    line = next(line for line in REDIS_DOC.read_text().splitlines() if line.startswith(f"user {user} on"))
+    for node in cluster.nodes:
+        node.ask("ACL", "SETUSER", *line.split()[1:])
+    url = cluster.url.replace("://", f"://{user}:{user}-password@")
+    with blocking(url, timeout_s=5) as redis:
+        try_to_write(redis)
+        if user == "worker":
+            assert redis.execute_command("BZPOPMIN", partitions_of(redis)[0].key(bell_key(QUEUE)), 0.01) is None
+    for node in cluster.nodes:
+        assert node.ask("ACL", "LOG") == []
+        node.ask("ACL", "DELUSER", user)
 
 
 def test_clocks_of_nodes_are_compared_with_each_other():

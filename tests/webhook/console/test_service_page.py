@@ -15,6 +15,7 @@ from bellhop.queue.worker_status import ChannelStatus, EndpointStatus, WorkerSta
 from bellhop.settings.events import EventEndpoint
 from bellhop.store import clock_differences
 from bellhop.store.blocking_client import run_script
+from bellhop.store.homes import ALONE
 from bellhop.store.keys import WEB_PROCESSES, lease_key, rq_worker_key, rq_workers_key, status_key
 from bellhop.telemetry import last_hour
 from bellhop.telemetry.last_webhook import LastWebhooks
@@ -149,7 +150,7 @@ def test_the_clock_of_stream_is_listed_as_its_events_show_it(browser, worker, re
     worker("w-1")
     assert "Stream's clock: not known yet." in words(browser.get("/console/service").text)
     for ahead_us, said in ((0, "as Redis's"), (-90_000_000, "90.0 s ahead")):
-        for command in clock_differences.write("default", ClockOffset(ahead_us, 1)):
+        for command in clock_differences.write("default", ClockOffset(ahead_us, 1), *ALONE):
             redis_client.execute_command(*command)
         page = browser.get("/console/service").text
         assert f"Stream's clock: {said}." in words(page)
