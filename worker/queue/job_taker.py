@@ -19,7 +19,8 @@ suspend`: an interrupted take may have moved a job to the in-flight list."""
 TAKEN_AT_ONCE = 4
 """Jobs that one take takes if that many are queued: they share its cost, and delay each other by some milliseconds."""
 TAKE_AGAIN_S = Seconds(0.05)
-"""How long one take waits while a tenant may begin no further job here: BLMOVE does not see the jobs in its list."""
+"""How long one take waits, or the pause after it, while a tenant may begin no further job here: BLMOVE does not see the
+jobs in its list."""
 SHORT_PAUSE_S = 0.1
 
 NOTHING = TakenJobs([])
@@ -60,20 +61,18 @@ class JobTaker:
     async def take_waiting(self) -> bool:
         """Take jobs that wait in the queue, and start them. Returns whether more wait, for another take or worker."""
 
-        async def take(most: int, not_of: Sequence[str]) -> TakenJobs:
-            taken = await self._part.job_store.take_waiting_jobs(
-                self._queue, most, in_turn=self._in_turn, not_of=not_of
-            )
-            if not_of and taken.more:  # perhaps only jobs of these tenants
-                await asyncio.sleep(TAKE_AGAIN_S)
-            return taken
+        def take(most: int, not_of: Sequence[str]) -> Awaitable[TakenJobs]:
+            return self._part.job_store.take_waiting_jobs(self._queue, most, in_turn=self._in_turn, not_of=not_of)
 
         async with self._taking:
             if self._stopping.is_set() or not self._part.may_take:
                 return False
             if self._limit.full or not self._isolation.is_over:
                 return True
-            return await self._take(await self._limit.acquire(TAKEN_AT_ONCE), take)
+            more = await self._take(await self._limit.acquire(TAKEN_AT_ONCE), take)
+            if more and self._limit.tenants_with_share:  # perhaps only jobs of these tenants wait
+                await asyncio.sleep(TAKE_AGAIN_S)
+            return more
 
     async def until_ready(self) -> None:
         """Wait until there is room for a job, and no suspect runs alone."""

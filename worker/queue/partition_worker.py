@@ -18,12 +18,7 @@ from worker.queue.dead_workers import reap_workers
 from worker.queue.foreign_workers import ForeignWorkers
 from worker.queue.job_store import JobStore
 from worker.queue.lease import Lease
-from worker.queue.maintenance import (
-    Maintenance,
-    enqueue_scheduled,
-    repeat_in_turn,
-    work_when_due,
-)
+from worker.queue.maintenance import Maintenance, enqueue_scheduled, repeat_in_turn, work_when_due
 from worker.queue.old_queues import OldQueues
 from worker.queue.running_jobs import RunningJobs
 from worker.queue.worker_setup import WorkerSetup
