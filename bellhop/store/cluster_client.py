@@ -149,9 +149,14 @@ class ClusterServers:
         try:
             while True:
                 sending = next(steps) if answers is None else steps.send(answers)
-                await asyncio.gather(*(self._server(node).load_scripts() for node in sending.unknown_scripts))
-                await asyncio.sleep(sending.pause_s)
-                answers = await asyncio.gather(*map(self._exchange, sending.batches))
+                if sending.unknown_scripts:
+                    await asyncio.gather(*(self._server(node).load_scripts() for node in sending.unknown_scripts))
+                if sending.pause_s:
+                    await asyncio.sleep(sending.pause_s)
+                if len(sending.batches) == 1:  # most of the time: it needs no task
+                    answers = [await self._exchange(sending.batches[0])]
+                else:
+                    answers = await asyncio.gather(*map(self._exchange, sending.batches))
         except StopIteration as end:
             return cast("list[Any]", end.value)
 

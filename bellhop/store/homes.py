@@ -8,6 +8,7 @@ script may use all of them. A single Redis is one partition. Only the store and 
 import re
 from binascii import crc32, crc_hqx
 from collections.abc import Iterable, Sequence
+from functools import lru_cache
 from typing import Literal, NamedTuple
 
 HomeKind = Literal["call", "user", "token", "e-mail", "address", "app", "installation", "partition"]
@@ -79,6 +80,7 @@ _IN_EACH_PARTITION = frozenset(
 )
 
 
+@lru_cache(maxsize=4096)
 def home_of(key: str) -> Home:
     """Return the home of a key. `key` may also be the start of keys."""
     space, kind, *rest = key.split(":")
