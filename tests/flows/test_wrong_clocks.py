@@ -27,6 +27,7 @@ from bellhop.sandbox.stream_webhooks import SampleCall
 from bellhop.settings import Settings
 from bellhop.store import clock_differences, queue_scripts
 from bellhop.store.blocking_client import run_script
+from bellhop.store.homes import ALONE
 from bellhop.store.keys import inflight_key, round_key, rq_queue_key, status_key
 from bellhop.store.redis_clock import read_time
 from bellhop.stream_api import StreamApi
@@ -79,7 +80,7 @@ def test_a_ring_lasts_as_long_with_a_wrong_clock_of_the_web(client, redis_url, t
 def test_rings_are_late_by_streams_clock_when_taken(client, redis_url, ahead_s):
     """A ring that still has time is not put off, and one that is over is."""
     with redis.Redis.from_url(redis_url) as known:
-        for command in clock_differences.write("default", ClockOffset(ahead_s * 10**6)):
+        for command in clock_differences.write("default", ClockOffset(ahead_s * 10**6), *ALONE):
             known.execute_command(*command)
         stream_now = time.time() - ahead_s
         rings = SampleCall(members=("ann",)).ring(at=stream_now - 60), SampleCall(members=("ben",)).ring(at=stream_now)
@@ -201,7 +202,7 @@ async def test_an_answer_of_streams_teaches_the_difference(store, ahead_s):
         stream.clock_ahead_s = ahead_s
         questions = StreamQuestions(store, {"default": StreamApi(session, stream.url, "key", SECRET)}, 100)
         await questions.ask(AskedRing("default", SampleCall().cid))
-        known = clock_differences.read_answer(await store.call(*clock_differences.read("default")))
+        known = clock_differences.read_answer(await store.call(*clock_differences.read("default", *ALONE)))
         assert abs(known.applied_us + ahead_s * 1e6) < 5e6
         settings = web_settings("redis://", stream_api_secret=[SECRET], stream_api_url=stream.url)
         words = [found.sentence for found in [one async for one in stream_checks.findings(settings, store)]]
@@ -211,7 +212,7 @@ async def test_an_answer_of_streams_teaches_the_difference(store, ahead_s):
 
 async def test_a_difference_that_events_taught_is_reported(store):
     """Stream cannot be asked."""
-    for command in clock_differences.write("default", ClockOffset(-600_000_000)):
+    for command in clock_differences.write("default", ClockOffset(-600_000_000), *ALONE):
         await store.call(*command)
     settings = web_settings("redis://", stream_api_secret=[SECRET], stream_api_url="http://127.0.0.1:9")
     words = [found.sentence for found in [one async for one in stream_checks.findings(settings, store)]]
