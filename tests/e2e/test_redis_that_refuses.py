@@ -152,6 +152,23 @@ def test_no_process_takes_a_single_server_for_a_cluster(own_redis, environment):
     assert NOT_A_CLUSTER in sentence
 
 
+def test_a_worker_ends_when_the_redis_that_was_away_is_wrong(tmp_path, environment):
+    address = f"redis+cluster://127.0.0.1:{free_port()}"
+    command = [sys.executable, "-m", "bellhop", "worker"]
+    worker = subprocess.Popen(
+        command,
+        env=os.environ | environment | {"BELLHOP_REDIS_URL": address},
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+    )
+    assert any("lease_not_renewed" in line for line in worker.stdout)
+    with RedisServer(tmp_path, port=int(address.rpartition(":")[2])):
+        output, _ = worker.communicate(timeout=60)
+    assert (worker.returncode, NOT_A_CLUSTER in output) == (1, True), output
+    assert "Traceback" not in output
+
+
 def run(server, environment, command):
     """Run a command as a process of its own; returns its exit status and all that it wrote."""
     done = subprocess.run(

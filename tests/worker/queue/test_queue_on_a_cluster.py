@@ -12,7 +12,9 @@ from pathlib import Path
 
 import pytest
 import redis
+from click.testing import CliRunner
 
+from bellhop.cli import main
 from bellhop.sandbox.child_process import end_with_parent
 from bellhop.store.async_client import Store
 from bellhop.store.homes import partitions
@@ -102,3 +104,22 @@ async def test_a_killed_workers_jobs_run_again_in_all_partitions(
     start_worker()
     killed.kill()
     eventually(lambda: set(began(redis_client).values()) == {2}, "the second worker begins them")
+
+
+async def test_rq_suspends_a_worker_in_one_partition(
+    cluster: RedisCluster, store: Store, redis_client: redis.Redis, start_worker: StartWorker
+) -> None:
+    def rq(command: str) -> str:
+        return CliRunner(env={"BELLHOP_REDIS_URL": cluster.url}).invoke(main, ["rq", *command.split()]).output
+
+    rq("--partition 3 suspend")
+    worker = start_worker()
+    eventually(lambda: "suspended" in rq("--partition 3 info --only-workers --raw"), "the worker sees it")
+    assert " idle " in rq("--partition 4 info --only-workers --raw"), "of the other partitions, it takes jobs"
+    labels = await queue_in_each_partition(store, "suspended", bells=True)
+    eventually(lambda: began(redis_client).keys() == labels - {"suspended-3"}, "only those of partition 3 wait")
+    assert "queue rings 1, 0 executing" in rq("--partition 3 info --only-queues --raw")
+    rq("--partition 3 resume")
+    eventually(lambda: began(redis_client).keys() == labels, "the last one runs")
+    worker.send_signal(signal.SIGTERM)
+    assert worker.wait(30) == 0
