@@ -12,11 +12,16 @@ from bellhop.store.blocking_client import partitions_of, together
 from bellhop.store.homes import Partition
 from bellhop.store.keys import PROBE_FROM, PROBE_TO
 from bellhop.store.redis_internals import code_of
+from bellhop.store.replication import TooFewReplicasError
 from bellhop.store.scripts import Argument
 from bellhop.store.wrong_redis import WrongRedisError
 
 A_CLUSTER_NODE = (
     "is a cluster node: begin BELLHOP_REDIS_URL with redis+cluster:// (rediss+cluster:// for TLS), see docs/redis.md"
+)
+TOO_FEW_REPLICAS = (
+    "has fewer replicas than BELLHOP_REDIS_WAIT_REPLICAS, or they are late: start replicas, one more than the setting "
+    "says (in a cluster, for each master)"
 )
 CLUSTER_CODES = frozenset({"CROSSSLOT", "MOVED", "ASK", "TRYAGAIN", "CLUSTERDOWN"})
 """The codes with which a cluster node refuses the client of a single server."""
@@ -56,6 +61,8 @@ def refusal_of(error: RedisError) -> str:
     """Say why Redis refused a command, and what to do. Empty if it did not refuse it, but gave no answer at all."""
     if isinstance(error, WrongRedisError):
         return str(error)
+    if isinstance(error, TooFewReplicasError):
+        return TOO_FEW_REPLICAS
     return A_CLUSTER_NODE if _is_cluster_node(error) else REFUSALS.get(code_of(error), "")
 
 

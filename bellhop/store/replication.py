@@ -20,7 +20,11 @@ WAIT_MS = 500
 
 
 class NotReplicatedError(RedisError):
-    """The primary has the write, but too few replicas confirmed it."""
+    """The primary has the write, but replicas may not have it."""
+
+
+class TooFewReplicasError(NotReplicatedError):
+    """Too few replicas confirmed the write."""
 
 
 class ReplicatedScripts:
@@ -44,7 +48,7 @@ class ReplicatedScripts:
         except NoScriptError:  # a new primary: the script has not run
             answer, reached = self._run(by_source(command), *behind)
         if reached < self._replicas:
-            raise NotReplicatedError(f"{reached} of {self._replicas} replicas have it")
+            raise TooFewReplicasError(f"{reached} of {self._replicas} replicas have it")
         # A primary that hung may continue after another was promoted, and its old replicas may still answer WAIT.
         self._doubt.note_answer(began, Seconds(time.monotonic()))
         if self._doubt.is_in_doubt(Seconds(time.monotonic())) and has_moved(self._redis):
@@ -58,7 +62,7 @@ class ReplicatedScripts:
             if isinstance(answer, RedisError):
                 raise answer
         if answers[1] < self._replicas:
-            raise NotReplicatedError(f"{answers[1]} of {self._replicas} replicas have it")
+            raise TooFewReplicasError(f"{answers[1]} of {self._replicas} replicas have it")
         return answers[0]
 
     def _run(self, *commands: tuple[Argument, ...]) -> tuple[Any, int]:

@@ -15,9 +15,11 @@ from bellhop.queue.rq_connection import RqRedis, url_for_rq
 from bellhop.store.async_client import Store
 from bellhop.store.blocking_client import blocking, partitions_of
 from bellhop.store.cluster_facts import ClusterFacts, NodeFacts, NodePlace, Reading, clock_complaint, read_places
+from bellhop.store.cluster_map import away
 from bellhop.store.keys import bell_key
+from bellhop.store.redis_internals import parse_error
 from bellhop.store.redis_url import with_partitions
-from bellhop.store.refusals import try_to_write
+from bellhop.store.refusals import needs_other_settings, refusal_of, try_to_write
 from bellhop.store.wrong_redis import WrongRedisError
 from tests.factories import web_settings
 from tests.redis_cluster import RedisCluster
@@ -128,6 +130,15 @@ def test_the_documented_users_may_use_a_cluster(cluster, user):
     for node in cluster.nodes:
         assert node.ask("ACL", "LOG") == []
         node.ask("ACL", "DELUSER", user)
+
+
+def test_a_cluster_that_is_down_is_not_taken_for_one_node():
+    down = "CLUSTERDOWN The cluster is down"
+    of_cluster = away(parse_error(down))
+    assert "is a cluster without a master for some slots" in refusal_of(of_cluster)
+    assert not needs_other_settings(of_cluster)
+    assert "redis+cluster://" in refusal_of(parse_error(down)), "the client of a single server got it"
+    assert needs_other_settings(parse_error(down))
 
 
 def test_clocks_of_nodes_are_compared_with_each_other():

@@ -8,6 +8,7 @@ import signal
 
 import pytest
 import redis
+from structlog.testing import capture_logs
 
 from bellhop.queue.names import RINGS
 from bellhop.sandbox.redis_server import RedisServer
@@ -67,8 +68,11 @@ def test_what_was_answered_200_is_on_the_replica(post, replica):
 
 def test_without_a_replica_nothing_is_answered_200(post, primary):
     event = SampleCall().ring()
-    assert post(event, "w1") == (503, None)
+    with capture_logs() as logged:
+        assert post(event, "w1") == (503, None)
     assert queued(primary) == 1, "it is taken in all the same: the phone rings"
+    (away,) = [line for line in logged if line["event"] == "redis_away"]
+    assert away["advice"].startswith("Redis has fewer replicas than BELLHOP_REDIS_WAIT_REPLICAS"), away
 
 
 def test_a_primary_that_forgot_its_scripts_gets_them_again(post, primary, replica):
