@@ -6,6 +6,7 @@ import jwt
 import pytest
 
 from bellhop.sandbox.installation import API_KEY, SECRET
+from bellhop.store.homes import partition_with
 from bellhop.store.keys import AGENDA, call_key, trail_key
 from bellhop.trail import read_trail
 from tests.flows.conftest import SOON_S, Flow
@@ -66,7 +67,8 @@ async def test_a_user_sees_of_each_phone_whether_it_rang(flow):
     await flow.idle()
     cid = f"default:bellhop-test-{test['id']}"
     store = flow.installation.store
-    assert not await store.call("ZSCORE", AGENDA, f"default:{cid}"), "nobody settles it: no notice can follow"
+    here = store.at(partition_with(call_key("default", cid), store.partitions))
+    assert not await here.call("ZSCORE", AGENDA, f"default:{cid}"), "nobody settles it: no notice can follow"
     assert flow.seen(ben) == flow.seen(pixel) == ["call.ring"]
     trail = read_trail(await store.call("LRANGE", trail_key("default", cid), 0, -1))
     assert not [line for line in trail if line.what in ("settled", "asked", "carried")]
