@@ -1,37 +1,81 @@
-"""Watches the scripts that Redis runs: each must use keys of one home, and no key that its caller does not give it."""
+"""Watches what Redis runs. The keys of each command must name one home, and so one partition of a cluster.
+
+A script must also use no key that its caller does not give it.
+"""
 
 import re
 import threading
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 
 import redis
 
 from bellhop.store import scripts
-from bellhop.store.homes import common_home
+from bellhop.store.homes import common_home, partitions, without_tag
+from bellhop.store.routing import keys_of, route, split
+from bellhop.store.scripts import Command
 
 ARGUMENT = re.compile(r'"((?:[^"\\]|\\.)*)"')
-TAG = re.compile(r":\{[^{}]+\}:")
-ALL_ARE_KEYS = {"MGET", "EXISTS", "DEL", "UNLINK"}
-TWO_ARE_KEYS = {"LMOVE"}
-WITHOUT_KEY = {"TIME", "PUBLISH"}
 END = "the end of the watch"
+SIXTEEN = partitions(16)
+OF_A_SERVER = frozenset(
+    {
+        *("AUTH", "CLIENT", "COMMAND", "HELLO", "MONITOR", "SELECT", "SUBSCRIBE", "UNSUBSCRIBE"),
+        *("CONFIG", "DBSIZE", "FLUSHDB", "INFO", "KEYS", "SCAN"),
+    }
+)
+"""Commands about a connection, or about all that a server has."""
+IN_EACH_PARTITION = {
+    "the watchdog, in each partition": ("calls/enqueue_due",),
+    "a worker, in one of its partitions": ("BLMOVE rq:queue", "LRANGE bellhop:inflight", "HMGET rq:job"),
+    "a worker that looks after its neighbours, in each partition": ("SMEMBERS bellhop:workers", "HMGET rq:worker"),
+    "a worker that looks for queues of an older version, in each partition": ("EXISTS rq:queue",),
+    "what knows of Stream's time, in the partition of a call": (
+        *("HMGET bellhop:stream-clock", "HGET bellhop:stream-clock"),
+        *("HSET bellhop:stream-clock", "EXPIRE bellhop:stream-clock"),
+    ),
+    "a walk over all keys, whose names have the tag": ("HGETALL rq:job", "privacy/replace_entries"),
+    "these tests": (
+        *(
+            "DEL rq:job",
+            "SET rq:job",
+            "TYPE rq:job",
+            "ZRANGE rq:finished",
+            "ZSCORE bellhop:agenda",
+            "SET bellhop:worker",
+        ),
+        *("TTL bellhop:agenda", "TTL bellhop:stream-clock", "TTL bellhop:worker", "TTL bellhop:workers"),
+        *("TTL rq:finished", "TTL rq:job", "TTL rq:queues", "TTL rq:worker", "TTL rq:workers"),
+    ),
+}
+"""Who runs which commands about keys that each partition has, besides the scripts of the queue (lua/queue/)."""
+PLACED = frozenset(kind for kinds in IN_EACH_PARTITION.values() for kind in kinds)
 
 
 def violations(lines: list[str]) -> set[str]:
-    """Return what is wrong with the scripts in these lines of MONITOR."""
-    names, script, keys = {scripts.sha1(name): name for name in scripts.names()}, "", ()
-    uses, found = set(), set()
+    """Return what is wrong with the commands in these lines of MONITOR."""
+    names, script, given = {scripts.sha1(name): name for name in scripts.names()}, "", ()
+    sent, uses, found = set(), set(), set()
     for line in lines:
         source, _, text = line.partition("] ")
-        command, *args = ARGUMENT.findall(text)
+        name, *args = ARGUMENT.findall(text)
+        command = (name.upper(), *args)
         if not source.endswith(" lua"):
-            script = names.get(args[0], "") if command.upper() == "EVALSHA" else ""
-            keys = untagged(args[2 : 2 + int(args[1])]) if script else ()
+            script = names.get(args[0], "") if command[0] == "EVALSHA" else ""
+            given = untagged(keys_of(command)) if script else ()
+            kind = kind_of(command, script)
+            if kind not in PLACED and not script.startswith("queue/") and command[0] not in OF_A_SERVER:
+                sent.add((kind, command[0], tuple(keys_of(command))))
         elif script:
-            uses.add((script, keys, untagged(keys_of(command.upper(), args))))
+            uses.add((script, given, untagged(keys_of(command))))
+    for kind, name, keys in sent:
+        command = Command(kind, keys, []) if name.startswith("EVAL") else (name, *keys)
+        try:
+            route(split(command, SIXTEEN), SIXTEEN)
+        except ValueError as error:
+            found.add(f"{kind}: {error}")
     for script, keys, used in uses:
-        found |= {f"{script} uses {key}, which its caller does not give it" for key in used if not given(key, keys)}
+        found |= {f"{script} uses {key}, which its caller does not give it" for key in used if not is_given(key, keys)}
         try:
             common_home([*keys, *used])
         except ValueError as error:
@@ -39,25 +83,26 @@ def violations(lines: list[str]) -> set[str]:
     return found
 
 
-def keys_of(command: str, args: list[str]) -> list[str]:
-    if command in WITHOUT_KEY:
-        return []
-    return args if command in ALL_ARE_KEYS else args[: 2 if command in TWO_ARE_KEYS else 1]
+def kind_of(command: tuple[str, ...], script: str) -> str:
+    """Name a command by its script, or else by itself and how its first key begins."""
+    if script:
+        return script
+    return " ".join((command[0], *(":".join(key.split(":")[:2]) for key in untagged(command[1:2]))))
 
 
-def untagged(keys: list[str]) -> tuple[str, ...]:
+def untagged(keys: Sequence[str]) -> tuple[str, ...]:
     """The names of keys without the tag of a partition. Redis itself sees to it that all have one tag."""
-    return tuple(TAG.sub(":", key, count=1) for key in keys)
+    return tuple(without_tag(key) for key in keys)
 
 
-def given(key: str, keys: tuple[str, ...]) -> bool:
+def is_given(key: str, given: tuple[str, ...]) -> bool:
     """Whether a script's caller gave it the key, or how the keys of its kind begin."""
-    return any(key == known or (known.endswith(":") and key.startswith(known)) for known in keys)
+    return any(key == known or (known.endswith(":") and key.startswith(known)) for known in given)
 
 
 @contextmanager
-def each_script_has_one_home(url: str) -> Iterator[None]:
-    """Fail at the end if a script that Redis ran meanwhile used keys of two homes, or a key that it was not given."""
+def each_command_has_one_home(url: str) -> Iterator[None]:
+    """Fail at the end if Redis ran a command meanwhile that a cluster could not run."""
     with redis.Redis.from_url(url) as client, client.monitor() as monitor:
         for name in scripts.names():
             client.script_load(scripts.source(name))

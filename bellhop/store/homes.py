@@ -62,6 +62,8 @@ _WITH_OTHERS: dict[str, HomeKind] = {
     "mailed": "e-mail",
 }
 """Keys that do not name their home. Another key of the same command names it."""
+_BESIDE = dict.fromkeys(("forgotten-hash-key", "forgotten-lifts", "erasures"), "forgotten")
+"""Kinds of keys of the installation that are in the partition of another kind: they change together."""
 _IN_EACH_PARTITION = frozenset(
     {
         "worker",
@@ -91,7 +93,7 @@ def home_of(key: str) -> Home:
     if kind in _RULES:
         home, before, behind, skipped = _RULES[kind]
         return Home(home, ":".join(rest[before : len(rest) - behind])[skipped:])
-    return Home("installation", kind)
+    return Home("installation", _BESIDE.get(kind, kind))
 
 
 def name_in_id(tenant: str, user_id: str) -> str:

@@ -21,7 +21,7 @@ from bellhop.domain.device import Kind, Provider
 from bellhop.sandbox.installation import Installation
 from bellhop.sandbox.stream_webhooks import Event, SampleCall
 from bellhop.trail import Milestone
-from tests.one_home import each_script_has_one_home
+from tests.one_home import each_command_has_one_home
 from tests.redis_servers import clients_of, urls_of
 from tests.trails import trail_of
 
@@ -180,7 +180,7 @@ async def installation(tmp_path_factory) -> AsyncIterator[Installation]:
     async with Installation(folder, settings, workers=2) as installation:
         with ExitStack() as watches:
             for url in urls_of(installation.redis):
-                watches.enter_context(each_script_has_one_home(url))
+                watches.enter_context(each_command_has_one_home(url))
             yield installation
 
 

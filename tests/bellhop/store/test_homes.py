@@ -51,6 +51,7 @@ EMAIL = new_email_id(a_round("ann"), Recipient(id="ann"))
         (keys.email_key(""), Home("e-mail", "")),
         (keys.open_email_key("pair"), Home("e-mail", "")),
         (keys.METRICS_KEY, Home("installation", "metrics")),
+        *((key, Home("installation", "forgotten")) for key in (keys.FORGOTTEN, keys.FORGOTTEN_LIFTS, keys.ERASURES)),
         (keys.flushes_key("1"), Home("installation", "metrics")),
         (keys.AGENDA, Home("partition", "")),
         (keys.lease_key("w-1"), Home("partition", "")),

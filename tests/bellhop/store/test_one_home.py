@@ -11,7 +11,7 @@ from bellhop.store.keys import lease_key
 from bellhop.store.scripts import placed, sha1
 from tests.bellhop.store.test_script_homes import COMMANDS
 from tests.bellhop.store.test_scripts_that_fail import SCRIPTS
-from tests.one_home import each_script_has_one_home, violations
+from tests.one_home import each_command_has_one_home, violations
 
 
 @pytest.mark.parametrize("command", COMMANDS, ids=lambda command: command.script)
@@ -37,7 +37,7 @@ def run_all(redis_client, partition):
 
 
 def test_scripts_use_keys_of_one_home(redis_url, redis_client):
-    with each_script_has_one_home(redis_url):
+    with each_command_has_one_home(redis_url):
         run_all(redis_client, *ALONE)
 
 
@@ -57,3 +57,18 @@ CROSSING = """1.2 [0 127.0.0.1:1] "EVALSHA" "{sha}" "1" "bellhop:call:acme:defau
 def test_the_watch_finds_a_crossing_and_a_key_that_was_not_given():
     found = violations(CROSSING.format(sha=sha1("calls/announce")).splitlines())
     assert len(found) == 2, found
+
+
+NOWHERE = """1.2 [0 127.0.0.1:1] "hget" "bellhop:letter:{id}" "state"
+1.3 [0 127.0.0.1:1] "LLEN" "rq:queue:bellhop-rings"
+1.4 [0 127.0.0.1:1] "COPY" "bellhop:devices:acme:ann" "bellhop:devices:acme:ben"
+1.5 [0 127.0.0.1:1] "MGET" "bellhop:token:acme:1" "bellhop:token:acme:2"
+1.6 [0 127.0.0.1:1] "TIME"
+1.7 [0 127.0.0.1:1] "BLMOVE" "rq:{{16.3}}:queue:bellhop-rings" "bellhop:{{16.3}}:inflight:w" "LEFT" "RIGHT" "1"
+"""
+
+
+@pytest.mark.parametrize(("email_id", "count"), [("0" * 32, 3), ("0" * 40, 2)])
+def test_the_watch_finds_a_command_that_no_partition_can_run(email_id, count):
+    found = violations(NOWHERE.format(id=email_id).splitlines())
+    assert len(found) == count, found
