@@ -32,7 +32,8 @@ def workers_elsewhere(url: str) -> dict[int, int]:
 
 def no_worker(url: str, elsewhere: Mapping[int, int]) -> str:
     """Say that no worker is alive in our database, and in which others workers are."""
-    sentence = f"no worker is alive in Redis {shown_database(url)}"
+    place = shown_database(url)
+    sentence = f"no worker is alive in {place if parse(url).nodes else f'Redis {place}'}"
     if not elsewhere:
         return f"{sentence}: start `bellhop worker`. If one runs, its first log line names the Redis that it uses"
     places = " and ".join(f"{_count(live)} in database {number}" for number, live in elsewhere.items())

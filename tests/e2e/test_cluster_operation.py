@@ -4,25 +4,31 @@ import re
 from pathlib import Path
 
 import pytest
+import redis
 import rq
 from click.testing import CliRunner
+from redis.exceptions import RedisError
 from rq.registry import FailedJobRegistry
 
 from bellhop.cli import main
 from bellhop.cli.check import redis as redis_checks
 from bellhop.cli.check.finding import Level
 from bellhop.queue.rq_connection import RqRedis, url_for_rq
+from bellhop.sandbox.child_process import free_port
+from bellhop.sandbox.redis_server import NoTlsError, RedisServer
+from bellhop.sandbox.tls import Authority
 from bellhop.store.async_client import Store
 from bellhop.store.blocking_client import blocking, partitions_of
 from bellhop.store.cluster_facts import ClusterFacts, NodeFacts, NodePlace, Reading, clock_complaint, read_places
 from bellhop.store.cluster_map import away
 from bellhop.store.keys import bell_key
 from bellhop.store.redis_internals import parse_error
-from bellhop.store.redis_url import with_partitions
+from bellhop.store.redis_url import with_ca, with_partitions
 from bellhop.store.refusals import needs_other_settings, refusal_of, try_to_write
 from bellhop.store.wrong_redis import WrongRedisError
 from tests.factories import web_settings
 from tests.redis_cluster import RedisCluster
+from tests.waiting import come_true
 from tests.webhook.console.conftest import logged_in
 
 OTHER_NUMBER = "holds an installation with 16 partitions, and BELLHOP_REDIS_PARTITIONS is 8: set it to 16"
@@ -130,6 +136,38 @@ def test_the_documented_users_may_use_a_cluster(cluster, user):
     for node in cluster.nodes:
         assert node.ask("ACL", "LOG") == []
         node.ask("ACL", "DELUSER", user)
+
+
+@pytest.fixture
+def announced_by_name(tmp_path):
+    """A cluster of one node, which speaks TLS and announces its name; with the CA that signed its certificate."""
+    authority = Authority(tmp_path)
+    announced = {"cluster-announce-hostname": "localhost", "cluster-preferred-endpoint-type": "hostname"}
+    settings = {"cluster-enabled": "yes", "cluster-port": str(free_port()), "tls-cluster": "yes"} | announced
+    options = [word for name, value in settings.items() for word in (f"--{name}", value)]
+    try:
+        with RedisServer(tmp_path, *options, authority=authority) as server:
+            yield server
+    except NoTlsError as error:
+        pytest.skip(str(error))
+
+
+async def test_tls_uses_the_names_that_nodes_announce(announced_by_name):
+    port, ca_file = announced_by_name.port, str(announced_by_name.authority.ca_file)
+    with redis.Redis.from_url(announced_by_name.url) as admin:
+        admin.execute_command("CLUSTER", "ADDSLOTSRANGE", 0, 16383)
+        await come_true(lambda: admin.cluster("INFO")["cluster_state"] == "ok")
+        admin.config_set("requirepass", "s3:cret")
+    url = with_ca(f"rediss+cluster://:s3%3Acret@127.0.0.1:{port}", ca_file)
+    with blocking(url, timeout_s=5) as client:
+        client.set("bellhop:trail:default:1", "kept")
+        assert [*read_places(client)] == [f"localhost:{port}"]
+    store = Store.from_url(url)
+    assert await store.call("GET", "bellhop:trail:default:1") == b"kept"
+    await store.close()
+    with blocking(url.replace("s3%3Acret", "wrong"), timeout_s=5) as client, pytest.raises(RedisError) as refused:
+        client.get("bellhop:trail:default:1")
+    assert "does not accept the user and the password" in refusal_of(refused.value)
 
 
 def test_a_cluster_that_is_down_is_not_taken_for_one_node():
