@@ -5,12 +5,17 @@ import asyncio
 import pytest
 from redis.exceptions import ConnectionError as RedisConnectionError
 
-from bellhop.clock import Seconds
-from bellhop.store import keys
+from bellhop.clock import Micros, Seconds
+from bellhop.queue.job_payloads import EmailRef, job
+from bellhop.queue.names import MAIL_JOB
+from bellhop.store import email_scripts, keys
 from bellhop.store.async_client import Store
 from bellhop.store.blocking_client import blocking, partitions_of, run_script, servers_of, together
+from bellhop.store.call_scripts import EventToTake, take_event
 from bellhop.store.homes import names_of, partition_with, slot_of
 from bellhop.store.limit_scripts import spend_budget
+from bellhop.store.steps import run_steps
+from tests.factories import a_queued_round
 from tests.redis_cluster import RedisCluster
 
 USERS = [f"user{number}" for number in range(40)]
@@ -95,6 +100,32 @@ async def test_slots_that_move_are_followed(store, redis, cluster):
     stop.set()
     assert await working > 0
     assert together(redis, *(("GET", keys.lookup_key("acme", user)) for user in USERS)) == [u.encode() for u in USERS]
+
+
+async def test_an_email_and_its_calls_may_be_on_different_nodes(store):
+    round_ = a_queued_round("ben")
+    (ben,) = round_.recipients
+    lines = {"line": "taken", "repeated_line": "", "trail_ttl_s": 60, "settle_at": round_.deadline}
+    ring = EventToTake(round_.tenant, round_.cid, "w-ring", round_.started_at, round=round_, **lines)
+    await store.script(*take_event(ring))
+    id_ = email_scripts.new_email_id(round_, ben)
+    queued = job(f"mail-{id_}", MAIL_JOB, EmailRef(letter=id_))
+    email = email_scripts.NewEmail(id_, 60, queued)
+    for answer in ("waiting", "already"):
+        adding = email_scripts.add_missed_call(round_, ben, email, whole_calls=5, now=Micros(1), line="waiting")
+        assert await run_steps(adding, store) == answer
+    place = partition_with(keys.email_key(id_), store.partitions)
+    assert place != partition_with(keys.call_key(round_.tenant, round_.cid), store.partitions)
+    scheduled = place.key(keys.rq_registry_key("scheduled", "bellhop-mail"))
+    assert await store.call("ZSCORE", scheduled, f"mail-{id_}")
+    await store.at(place).call("SET", keys.lease_key("w-1"), "1")
+    run = {"worker": "w-1", "run": "r", "now": Micros(2)}
+    claimed = await run_steps(email_scripts.claim_email(id_, queued, claim_s=Seconds(60), **run), store)
+    assert [call for call, _ in claimed.calls] == [round_.model_dump_json().encode()]
+    sent = email_scripts.record_email_attempt(id_, [(round_, "sent")], next_try=None, unknown=False, **run)
+    await run_steps(sent, store)
+    assert await store.call("HGETALL", keys.email_key(id_)) == {b"state": b"done"}
+    assert await store.call("LRANGE", keys.trail_key(round_.tenant, round_.cid), 1, -1) == [b"waiting", b"sent"]
 
 
 async def test_nothing_is_sent_behind_a_node_that_is_away(store, redis, cluster):
