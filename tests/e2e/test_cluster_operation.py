@@ -1,5 +1,7 @@
 """What an operator sees of a Redis Cluster: who may start on it, what its nodes have, and RQ's own commands."""
 
+import hmac
+import json
 import re
 from pathlib import Path
 
@@ -9,6 +11,7 @@ import rq
 from click.testing import CliRunner
 from redis.exceptions import RedisError
 from rq.registry import FailedJobRegistry
+from structlog.testing import capture_logs
 
 from bellhop.cli import main
 from bellhop.cli.check import redis as redis_checks
@@ -16,6 +19,7 @@ from bellhop.cli.check.finding import Level
 from bellhop.queue.rq_connection import RqRedis, url_for_rq
 from bellhop.sandbox.child_process import free_port
 from bellhop.sandbox.redis_server import NoTlsError, RedisServer
+from bellhop.sandbox.stream_webhooks import SampleCall
 from bellhop.sandbox.tls import Authority
 from bellhop.store.async_client import Store
 from bellhop.store.blocking_client import blocking, partitions_of
@@ -30,6 +34,7 @@ from tests.factories import web_settings
 from tests.redis_cluster import RedisCluster
 from tests.waiting import come_true
 from tests.webhook.console.conftest import logged_in
+from webhook.app import create_app
 
 OTHER_NUMBER = "holds an installation with 16 partitions, and BELLHOP_REDIS_PARTITIONS is 8: set it to 16"
 QUEUE = "bellhop-rings"
@@ -69,6 +74,19 @@ def test_a_command_refuses_another_number_in_one_sentence(cluster, redis_of):
     result = run(cluster, "explain default:1", BELLHOP_REDIS_PARTITIONS="8")
     assert (result.exit_code, result.output.count("\n")) == (1, 1)
     assert OTHER_NUMBER in result.output
+
+
+def test_a_web_process_with_another_number_takes_no_webhook(cluster, redis_of):
+    redis_of.get("bellhop:trail:default:1")
+    browser = create_app(web_settings(with_partitions(cluster.url, 8))).test_client()
+    body = json.dumps(SampleCall().ring()).encode()
+    headers = {"X-Api-Key": "key", "X-Signature": hmac.digest(b"secret", body, "sha256").hex()}
+    with capture_logs() as logged:
+        assert browser.post("/webhooks/stream", data=body, headers=headers).status_code == 503
+    (away,) = [line for line in logged if line["event"] == "redis_away"]
+    assert OTHER_NUMBER in away["advice"]
+    (sentence,) = browser.get("/readyz").json["missing"]
+    assert OTHER_NUMBER in sentence
 
 
 def test_each_node_has_its_slots_and_partitions(cluster, redis_of):
