@@ -1,5 +1,6 @@
 """What the nodes of a Redis Cluster say about themselves: for `bellhop check`, /readyz and the console."""
 
+import contextlib
 import time
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
@@ -99,14 +100,22 @@ def read_cluster(redis: ClusterRedis, *, masters_only: bool = False) -> ClusterF
 
 def _places(redis: ClusterRedis) -> dict[Node, tuple[NodePlace, Sequence[Partition]]]:
     """Return what each node has, and its partitions; the masters first."""
-    asked = redis.nodes[0]
-    owners, replicas = _owners(redis.client_of(asked).execute_command(*SLOTS_COMMAND), asked)  # type: ignore[no-untyped-call]
+    owners, replicas = _owners(*_slots(redis))
     slots, replicas_of = Counter(owners.values()), Counter(replicas.values())
     partitions: dict[Node, list[Partition]] = {node: [] for node in [*slots, *replicas]}
     for partition in redis.partitions:
         if owner := owners.get(slot_of(partition.tag)):
             partitions[owner].append(partition)
     return {node: (NodePlace(slots[node], len(own), replicas_of[node]), own) for node, own in partitions.items()}
+
+
+def _slots(redis: ClusterRedis) -> tuple[Iterable[Sequence[Any]], Node]:
+    """Return the slots as one of the nodes says, and this node. Raises RedisError if none answers."""
+    *others, last = redis.nodes
+    for node in others:
+        with contextlib.suppress(RedisError):
+            return redis.client_of(node).execute_command(*SLOTS_COMMAND), node  # type: ignore[no-untyped-call]
+    return redis.client_of(last).execute_command(*SLOTS_COMMAND), last  # type: ignore[no-untyped-call]
 
 
 def _name(node: Node) -> str:

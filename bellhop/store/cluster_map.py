@@ -129,6 +129,11 @@ def away(answer: Any) -> RedisError | None:
     return answer if isinstance(answer, (RedisConnectionError, RedisTimeoutError)) else None
 
 
+def away_for_now(answer: Any) -> Any:
+    """Return an answer; if it says that the command has not run, a ConnectionError: its keys still move."""
+    return RedisConnectionError(str(answer), status_code=code_of(answer)) if why_again(answer) else answer
+
+
 def unsent(answers: Sequence[Any], count: int) -> list[RedisError]:
     """Return the answers of the commands that are not sent because one before them may not have run: its error.
 

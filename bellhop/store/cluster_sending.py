@@ -13,7 +13,17 @@ from redis.exceptions import ConnectionError as RedisConnectionError
 
 from bellhop.clock import Seconds
 from bellhop.store.bells import ring, rung_by
-from bellhop.store.cluster_map import MOVING_S, NO_NODE, PATIENCE_S, ClusterMap, Node, SendAgain, target_of, why_again
+from bellhop.store.cluster_map import (
+    MOVING_S,
+    NO_NODE,
+    PATIENCE_S,
+    ClusterMap,
+    Node,
+    SendAgain,
+    away_for_now,
+    target_of,
+    why_again,
+)
 from bellhop.store.homes import Partition
 from bellhop.store.routing import AnyCommand, Routed
 from bellhop.store.scripts import Command, by_digest
@@ -59,7 +69,7 @@ def sendings(
 ) -> Generator[Sending, list[list[Any]], list[Any]]:
     """Yield sendings; each gets the answers to the commands of its batches. Returns one answer for each command.
 
-    An error is an answer too. If keys still move after `PATIENCE_S`, the answer is what the node said last.
+    An error is an answer too. If keys still move after `PATIENCE_S`, the answer is a ConnectionError.
     """
     answers: list[Any] = [RedisConnectionError(NO_NODE)] * len(routed)
     pending, give_up_s = _Pending(list(range(len(routed)))), time.monotonic() + PATIENCE_S
@@ -72,7 +82,7 @@ def sendings(
             answers = _noted(batch, counted, answers)
             _note_what_is_left(batch, counted, routed, cluster, pending)
         pending.numbers.sort()
-    return answers
+    return [away_for_now(answer) for answer in answers]
 
 
 def _noted(batch: NodeBatch, counted: Sequence[Any], answers: list[Any]) -> list[Any]:

@@ -39,6 +39,7 @@ REFUSALS = {
     "NOPERM": "does not allow its user what Bellhop needs: give the user the rights in docs/redis.md",
     "CLUSTERDOWN": "is a cluster without a master for some slots: wait for the failover, or start the missing node; "
     "with cluster-require-full-coverage no, the other masters go on meanwhile",
+    "TRYAGAIN": "is a cluster that moves the slot of these keys to another node: wait until the move ends",
 }
 """By the code of Redis's error: what is wrong, and what to do. Each continues a sentence that begins with "Redis"."""
 

@@ -156,6 +156,22 @@ def test_the_documented_users_may_use_a_cluster(cluster, user):
         node.ask("ACL", "DELUSER", user)
 
 
+async def test_a_master_that_is_away_is_named(cluster):
+    away_node = next(node for node in cluster.nodes if node is not cluster.node_of(0))
+    name = f"127.0.0.1:{away_node.server.port}"
+    browser = create_app(web_settings(cluster.url)).test_client()
+    cluster.kill(away_node)
+    store = Store.from_url(cluster.url)
+    found = [finding.sentence async for finding in redis_checks.findings(store, web_settings(cluster.url))]
+    await store.close()
+    (sentence,) = browser.get("/readyz").json["missing"]
+    cluster.restart(away_node)
+    cluster.wait(cluster.is_whole)
+    away = r", which has [56] of 16 partitions, does not answer \(ConnectionError\)"
+    assert [text for text in found if re.fullmatch(rf"at {name}{away}", text)], found
+    assert re.fullmatch(rf"A master of the Redis Cluster{away}\.", sentence)
+
+
 @pytest.fixture
 def announced_by_name(tmp_path):
     """A cluster of one node, which speaks TLS and announces its name; with the CA that signed its certificate."""

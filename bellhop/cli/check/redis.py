@@ -38,6 +38,10 @@ async def findings(store: Store, settings: Settings) -> AsyncIterator[Finding]:
         ahead_s = await redis_clock.ahead_s(store)
         ms = (time.monotonic() - began) * 1000
     except RedisError as error:
+        if parse(settings.redis_url).nodes and not refusals.needs_other_settings(error):
+            async for finding in redis_cluster.findings(settings, _no_answer(error)):
+                yield finding
+            return
         advice = refusals.refusal_of(error) or _no_answer(error)
         if await asyncio.to_thread(answers_without_tls, settings.redis_url):
             advice = f"does not answer: {NO_TLS}"
@@ -49,7 +53,7 @@ async def findings(store: Store, settings: Settings) -> AsyncIterator[Finding]:
         yield Finding(Level.PROBLEM, "Redis", f"{refusals.refusal_of(refused)}; it is {place}")
         return
     if parse(settings.redis_url).nodes:
-        servers = redis_cluster.findings(settings)
+        servers = redis_cluster.findings(settings, "")
     else:
         servers = _of_one_server(store, settings, refused, f"answers in {ms:.1f} ms: {place}")
     async for finding in servers:

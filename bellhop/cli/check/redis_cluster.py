@@ -20,19 +20,22 @@ from bellhop.store.cluster_facts import (
     summary,
 )
 from bellhop.store.redis_url import shown_database
+from bellhop.store.refusals import refusal_of
 
 TIMEOUT_S = Seconds(2.0)
 
 
-async def findings(settings: Settings) -> AsyncIterator[Finding]:
-    """Check the cluster, and each of its nodes."""
+async def findings(settings: Settings, no_answer: str) -> AsyncIterator[Finding]:
+    """Check the cluster, and each of its nodes. `no_answer`: why a command got no answer; empty if it got one."""
+    place = shown_database(settings.redis_url)
     try:
         facts = await asyncio.to_thread(_read, settings.redis_url)
     except RedisError as error:
-        yield Finding(Level.PROBLEM, "Redis", f"its nodes do not say what they have ({type(error).__name__})")
+        advice = refusal_of(error) or no_answer or f"does not answer ({type(error).__name__})"
+        yield Finding(Level.PROBLEM, "Redis", f"{advice}; it is {place}")
         return
     slowest_ms = max((reading.took_s * 1000 for reading in facts.readings.values()), default=0.0)
-    sentence = f"{summary(facts)}; answers in {slowest_ms:.1f} ms: {shown_database(settings.redis_url)}"
+    sentence = f"{summary(facts)}; answers in {slowest_ms:.1f} ms: {place}"
     yield Finding(Level.OK, "Redis", sentence)
     for sentence in problems(facts):
         yield Finding(Level.PROBLEM, "Redis", sentence.removeprefix("Redis "))

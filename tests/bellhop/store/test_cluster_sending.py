@@ -1,12 +1,18 @@
 """Commands are sent to the nodes of a cluster until each has run, while slots move."""
 
+import time
+
 from hypothesis import given
 from hypothesis import strategies as st
 from redis.exceptions import AskError, MovedError, NoScriptError, TryAgainError
 
+from bellhop.store import cluster_sending
 from bellhop.store.cluster_map import ClusterMap, Node
 from bellhop.store.cluster_sending import sendings
 from bellhop.store.homes import partitions, slot_of
+from bellhop.store.redis_internals import parse_error
+from bellhop.store.refusals import needs_other_settings, refusal_of
+from bellhop.store.retry import is_away
 from bellhop.store.routing import Routed
 
 PARTITIONS = partitions(4)
@@ -94,3 +100,20 @@ def test_a_partition_without_a_node_is_answered_with_an_error():
     except StopIteration as end:
         (answer,) = end.value
     assert "no node" in str(answer)
+
+
+def test_keys_that_move_for_too_long_count_as_away(monkeypatch):
+    monkeypatch.setattr(cluster_sending, "PATIENCE_S", 0.01)
+    known = ClusterMap([NODES[0]])
+    known.note(SLOTS, NODES[0])
+    steps = sendings([Routed(PARTITIONS[0], ("GET", "x"), True)], known, PARTITIONS)
+    next(steps)
+    try:
+        while True:
+            time.sleep(0.005)
+            steps.send([[parse_error("TRYAGAIN Multiple keys request during rehashing of slot")]])
+    except StopIteration as end:
+        (answer,) = end.value
+    assert is_away(answer)
+    assert "moves the slot" in refusal_of(answer)
+    assert not needs_other_settings(answer)
