@@ -20,7 +20,7 @@ from bellhop.store.cluster_sending import NodeBatch, sendings
 from bellhop.store.homes import Partition, partitions
 from bellhop.store.keys import bell_key
 from bellhop.store.redis_url import RedisAddress
-from bellhop.store.routing import AnyCommand, Routed, merged, route, split, stages
+from bellhop.store.routing import WITHOUT_KEYS, AnyCommand, Routed, merged, route, split, stages
 from bellhop.store.scripts import Argument, Command
 from bellhop.store.sentinel import DEMOTED, LATE_S
 from bellhop.store.single_server import SingleServer
@@ -51,6 +51,8 @@ class ClusterServers:
 
     async def together(self, *commands: AnyCommand, in_order: bool = True, own: Partition | None = None) -> list[Any]:
         """Run commands on the nodes that have their keys; `own`: the partition of keys that each partition has."""
+        if own is None and len(commands) == 1 and commands[0][0] in WITHOUT_KEYS:
+            own = self._anywhere()
         parts = [split(command, self.partitions, own) for command in commands]
         routed = route([part for command in parts for part in command], self.partitions, own)
         answers = iter(await self._run_routed(routed, in_order=in_order))
@@ -62,6 +64,15 @@ class ClusterServers:
             if isinstance(answer, RedisError):
                 raise answer
         return whole
+
+    def _anywhere(self) -> Partition:
+        """Return a partition whose node answers: for a command that any node can run."""
+        return next((partition for partition in self.partitions if self._answers(partition)), self.partitions[0])
+
+    def _answers(self, partition: Partition) -> bool:
+        node = self._map.node_of(partition)
+        server = self._servers.get(node) if node else None
+        return server is not None and server.connection() is not None and server.behind_s < LATE_S
 
     def connection(self, own: Partition | None) -> Hashable:
         """Name the open connection to the node that has a partition, by default the first."""

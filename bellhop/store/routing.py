@@ -15,7 +15,7 @@ T = TypeVar("T", bound=Hashable)
 AnyCommand = Command | tuple[Argument, ...]
 
 _TAGGED = re.compile(r"(?:bellhop|rq):\{([^{}]+)\}:")
-_WITHOUT_KEYS = frozenset({"TIME", "PING", "PUBLISH", "SCRIPT", "ECHO", "CLUSTER", "INFO", "ACL", "CONFIG", "WAIT"})
+WITHOUT_KEYS = frozenset({"TIME", "PING", "PUBLISH", "SCRIPT", "ECHO", "CLUSTER", "INFO", "ACL", "CONFIG", "WAIT"})
 _ONLY_KEYS = frozenset({"MGET", "EXISTS", "DEL", "UNLINK"})
 _TWO_KEYS = frozenset({"COPY", "RENAME", "LMOVE", "BLMOVE"})
 _READS = frozenset(
@@ -96,7 +96,7 @@ def keys_of(command: AnyCommand) -> Sequence[str]:
 
 def _key_positions(command: tuple[Argument, ...]) -> slice:
     name = command[0]
-    if name in _WITHOUT_KEYS:
+    if name in WITHOUT_KEYS:
         return slice(0, 0)
     if name in _ONLY_KEYS:
         return slice(1, None)
