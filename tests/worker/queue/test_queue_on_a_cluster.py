@@ -17,7 +17,7 @@ from click.testing import CliRunner
 from bellhop.cli import main
 from bellhop.sandbox.child_process import end_with_parent
 from bellhop.store.async_client import Store
-from bellhop.store.homes import partitions
+from bellhop.store.homes import partitions, slot_of
 from bellhop.store.keys import rq_job_key, rq_queue_key
 from tests.redis_cluster import RedisCluster
 from tests.worker.queue.conftest import RUNNER, eventually
@@ -37,6 +37,8 @@ def cluster(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RedisCluster]:
 def start_worker(cluster: RedisCluster, redis_url: str, tmp_path: Path) -> Iterator[StartWorker]:
     """Start a worker on the cluster, whose jobs leave their marks in a single Redis."""
     started: list[subprocess.Popen[bytes]] = []
+    for node in cluster.nodes:
+        node.ask("FLUSHALL")  # what the test before has left
 
     def start() -> "subprocess.Popen[bytes]":
         options = json.dumps({"marks_url": redis_url})
@@ -85,10 +87,14 @@ async def test_the_jobs_of_all_partitions_run_once(
     eventually(lambda: began(redis_client).keys() == labels, "the bells wake the worker")
     assert set(began(redis_client).values()) == {1}
     first, at = cluster.commands(), time.monotonic()
-    await asyncio.sleep(3)
+    await asyncio.sleep(2)
     counts, seconds = cluster.commands() - first, time.monotonic() - at
     assert (counts["evalsha"] + counts["bzpopmin"] + counts["zadd"]) / seconds < 40
     assert counts["smembers"] <= counts["evalsha"] + 2 * seconds, "it looks for neighbours in one partition"
+    cluster.move_slots([slot_of(PARTITIONS[0].tag)], to=cluster.node_of(slot_of(PARTITIONS[-1].tag)))
+    labels |= await queue_in_each_partition(store, "moved", bells=True)
+    eventually(lambda: began(redis_client).keys() == labels, "the worker follows the partition to its new node")
+    assert set(began(redis_client).values()) == {1}
     worker.send_signal(signal.SIGTERM)
     assert worker.wait(timeout=20) == 0
     leases = [key for node in cluster.here() for key in node.ask("KEYS", "*:worker:*")]
