@@ -29,7 +29,9 @@ from bellhop.sandbox.installation import Installation
 from bellhop.sandbox.redis_server import RedisServer
 from bellhop.sandbox.stream_webhooks import SAMPLES
 from bellhop.store.async_client import Store
-from bellhop.store.blocking_client import blocking
+from bellhop.store.blocking_client import blocking, partitions_of
+from bellhop.store.homes import names_of
+from bellhop.store.keys import lease_key
 from tests.redis_servers import ON_CLUSTER, empty, new_redis
 
 Installation.new_redis = new_redis
@@ -99,7 +101,9 @@ async def store(redis_url: str) -> AsyncIterator[Store]:
 @pytest.fixture
 def live_workers(redis_client: redis.Redis) -> None:
     """Let the workers w-1 and w-2 count as alive."""
-    redis_client.mset({"bellhop:worker:w-1": 1, "bellhop:worker:w-2": 1})
+    for worker in ("w-1", "w-2"):
+        for lease in names_of(lease_key(worker), partitions_of(redis_client)):
+            redis_client.set(lease, 1)
 
 
 @pytest.fixture
