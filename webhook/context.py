@@ -39,6 +39,8 @@ MAX_REQUEST = 1 << 20
 """Largest body of a request that is no webhook, in bytes."""
 CLOCK_MAX_AGE_S = 1.0
 """How long a reading of Redis's clock is used."""
+CLOCK_AWAY_S = 5.0
+"""How long it is used if Redis does not answer: only one view at a time waits for a server that hangs."""
 
 
 class WebContext:
@@ -137,7 +139,7 @@ class WebContext:
         tells the time may be away, and the others not.
         """
         if time.monotonic() >= self._clock_valid_until_s or not self._clock.is_known:
-            self._clock_valid_until_s = time.monotonic() + CLOCK_MAX_AGE_S
+            self._clock_valid_until_s = time.monotonic() + CLOCK_AWAY_S
             self._read_clock()
         return self._clock.now()
 
@@ -149,7 +151,9 @@ class WebContext:
             if not (self._clock.is_known and is_away(error)):
                 raise
         else:
-            self._clock.note(sent_s, time.monotonic(), redis_time)
+            answered_s = time.monotonic()
+            self._clock.note(sent_s, answered_s, redis_time)
+            self._clock_valid_until_s = answered_s + CLOCK_MAX_AGE_S
 
     def run(self, command: Command, *behind: tuple[Argument, ...]) -> Any:
         """Run a script, and commands behind it; returns the script's answer. Raises redis.exceptions.RedisError."""

@@ -38,7 +38,8 @@ class TimeServer:
 
 @pytest.fixture
 def context(monkeypatch):
-    monkeypatch.setattr("webhook.context.CLOCK_MAX_AGE_S", 0.0)  # each time is a new reading
+    for name in ("CLOCK_MAX_AGE_S", "CLOCK_AWAY_S"):
+        monkeypatch.setattr(f"webhook.context.{name}", 0.0)  # each time is a new reading
     return WebContext(web_settings("redis://127.0.0.1:1"))
 
 
