@@ -12,6 +12,8 @@ class KindToCopy(NamedTuple):
     """A kind of key that is copied, with its entries one by one."""
 
     type: Literal["hash", "zset", "string"]
+    expires: bool = False
+    """Whether the whole key has a time to live."""
 
 
 _CALLS_END = "calls end at the former Redis, within minutes"
@@ -23,12 +25,12 @@ _WITH_OTHERS = "it is copied together with other keys"
 KINDS: dict[str, KindToCopy | str] = {
     "devices": KindToCopy("hash"),
     "person": KindToCopy("hash"),
-    "phones": KindToCopy("hash"),
-    "missed": KindToCopy("zset"),
+    "phones": KindToCopy("hash", expires=True),
+    "missed": KindToCopy("zset", expires=True),
     "unsubscribed": KindToCopy("string"),
-    "console-audit": KindToCopy("zset"),
-    "dead-letters": KindToCopy("zset"),
-    "forgotten": KindToCopy("zset"),
+    "console-audit": KindToCopy("zset", expires=True),
+    "dead-letters": KindToCopy("zset", expires=True),
+    "forgotten": KindToCopy("zset", expires=True),
     **dict.fromkeys(("token", "erasures", "forgotten-hash-key", "forgotten-lifts"), _WITH_OTHERS),
     **dict.fromkeys(("call", "round", "rung", "told", "question", "webhook", "outbox", "draining", "live"), _CALLS_END),
     **dict.fromkeys(("agenda", "inflight", "turns", "bell", "rq", "letter", "letter-open", "mailed"), _CALLS_END),

@@ -12,6 +12,7 @@ from bellhop.migration.merging import digest
 from bellhop.migration.sides import Side
 from bellhop.store import registry
 from bellhop.store.keys import devices_key, owner_key
+from bellhop.store.scripts import Argument
 
 
 class Token(NamedTuple):
@@ -29,20 +30,24 @@ class Token(NamedTuple):
 
 def owned(new: Side, tokens: Sequence[Token], secret: bytes, *, dry_run: bool) -> set[Token]:
     """Make users the owners of tokens, and return the tokens that are theirs. `dry_run`: only look who has them."""
-    owners = new.run(*(("GET", token.owner_key) for token in tokens))
-    found = set()
+    owners = new.run(*(_looked_up(token) if dry_run else registry.take_own_token(*token) for token in tokens))
+    theirs, moved = set(), []
     for token, owner in zip(tokens, owners, strict=True):
-        former_owner = owner.decode() if owner else ""
-        is_free = former_owner in ("", token.user_id)
-        if is_free or _has_moved(new, token, former_owner, secret, dry_run=dry_run):
-            found.add(token)
-    return found if dry_run else take(new, [token for token in tokens if token in found])
+        if owner in (None, b"", token.user_id.encode()):
+            theirs.add(token)
+        elif _has_moved(new, token, owner.decode(), secret, dry_run=dry_run):
+            moved.append(token)
+    return theirs | (set(moved) if dry_run else take(new, moved))
+
+
+def _looked_up(token: Token) -> tuple[Argument, ...]:
+    return ("GET", token.owner_key)
 
 
 def take(new: Side, tokens: Sequence[Token]) -> set[Token]:
     """Make users the owners of tokens that nobody else has; returns these."""
     answers = new.run(*(registry.take_own_token(*token) for token in tokens))
-    return {token for token, owner in zip(tokens, answers, strict=True) if owner.decode() in ("", token.user_id)}
+    return {token for token, owner in zip(tokens, answers, strict=True) if owner in (b"", token.user_id.encode())}
 
 
 def _has_moved(new: Side, token: Token, owner: str, secret: bytes, *, dry_run: bool) -> bool:

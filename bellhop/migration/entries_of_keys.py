@@ -80,7 +80,7 @@ def read_as(
     former: Side, new: Side, kinds: Mapping[str, KindToCopy], secret: bytes, *, remember: bool
 ) -> list[KeyOnBothSides]:
     """Read keys whose kinds are known."""
-    there, left = _read(former, kinds), former.run(*(("PTTL", key) for key in kinds))
+    there, left = _read(former, kinds), _left(former, kinds)
     _leave_out_moved_devices(former, there)
     here = _read(new, kinds)
     copied = {key: copied_key_of(key, secret, new) for key in kinds}
@@ -88,8 +88,8 @@ def read_as(
     if remember:
         new.run(*(("EXPIRE", name, REMEMBERED_S) for name in copied.values()))
     return [
-        KeyOnBothSides(key, kind, copied[key], there[key], left_ms, here[key], remembered)
-        for (key, kind), left_ms, remembered in zip(kinds.items(), left, memory, strict=True)
+        KeyOnBothSides(key, kind, copied[key], there[key], left.get(key, -1), here[key], remembered)
+        for (key, kind), remembered in zip(kinds.items(), memory, strict=True)
     ]
 
 
@@ -102,6 +102,12 @@ def copied_key_of(key: str, secret: bytes, new: Side) -> str:
 def _read(side: Side, kinds: Mapping[str, KindToCopy]) -> dict[str, Entries]:
     answers = side.run(*(READS[kind.type](key) for key, kind in kinds.items()))
     return {key: _entries(kind, answer) for (key, kind), answer in zip(kinds.items(), answers, strict=True)}
+
+
+def _left(side: Side, kinds: Mapping[str, KindToCopy]) -> dict[str, int]:
+    """Read how long the keys last that expire, in milliseconds."""
+    keys = [key for key, kind in kinds.items() if kind.expires]
+    return dict(zip(keys, side.run(*(("PTTL", key) for key in keys)), strict=True))
 
 
 def _entries(kind: KindToCopy, answer: Any) -> Entries:

@@ -74,7 +74,8 @@ class Migrator:
         self._carry_forgotten()
         self.former.use(self._forgotten_there.read)
         self.new.use(self._forgotten_here.read)
-        both = read_both(self.former, self.new, keys, self.memory.secret, remember=not self.dry_run)
+        remember = not (self.dry_run or self.memory.is_first)
+        both = read_both(self.former, self.new, keys, self.memory.secret, remember=remember)
         decided = [(key, self._decisions(key)) for key in both]
         # A removed device takes the record of its phone along. So devices come last.
         self._change([pair for pair in decided if kind_of(pair[0].key) != "devices"])

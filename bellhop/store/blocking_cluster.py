@@ -99,10 +99,11 @@ class ClusterRedis(Redis):
             self._refuse_wrong_redis()
         if any(self._map.node_of(part.partition) is None for part in routed):
             self._read_map()
+        if not in_order or not routed:
+            return self._run_side_by_side(routed, options)
         nodes = [self._map.node_of(part.partition) for part in routed]
-        reads = [part.reads or not in_order for part in routed]
         answers: list[Any] = []
-        for stage in stages(nodes, reads) if routed else ():
+        for stage in stages(nodes, [part.reads for part in routed]):
             answers += self._run_side_by_side(routed[stage.start : stage.stop], options)
             if not_sent := unsent(answers, len(routed)):
                 return [*answers, *not_sent]

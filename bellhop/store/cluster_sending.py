@@ -147,5 +147,6 @@ def _bells_behind(
     command: AnyCommand, partition: Partition, node: Node, cluster: ClusterMap, among: Sequence[Partition]
 ) -> list[AnyCommand]:
     """Return what wakes a worker for the jobs that a script queues. The answers do not matter."""
-    bell_of = cluster.first_partition_of(node, among)
-    return [ring(bell_of, queue, partition) for queue in rung_by(command)] if bell_of else []
+    queues = rung_by(command)
+    bell_of = cluster.first_partition_of(node, among) if queues else None
+    return [ring(bell_of, queue, partition) for queue in queues] if bell_of else []
