@@ -96,8 +96,17 @@ class QueueWorker:
         self._rq_record = RqWorkerRecord(redis_url, self.name, queues.served)
         self._limits = limits_of(limits)
         setup = WorkerSetup(
-            *(self.name, queues, self._limits, Isolation(), handlers.get, self._rq_record.fields),
-            *(job_names, in_turn, work_off_agenda, note_redis, clock),
+            name=self.name,
+            queues=queues,
+            limits=self._limits,
+            isolation=Isolation(),
+            find_handler=handlers.get,
+            describe=self._rq_record.fields,
+            job_names=job_names,
+            in_turn=in_turn,
+            work_off_agenda=work_off_agenda,
+            note_redis=note_redis,
+            clock=clock,
         )
         self._parts = partition_workers(setup, self._store, self._lease_store)
 

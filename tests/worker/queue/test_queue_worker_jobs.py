@@ -4,7 +4,7 @@ import time
 
 import pytest
 from rq import Queue, Retry, Worker
-from rq.command import send_shutdown_command, send_stop_job_command
+from rq.command import PUBSUB_CHANNEL_TEMPLATE, send_shutdown_command, send_stop_job_command
 from rq.registry import StartedJobRegistry, clean_registries
 from rq.suspension import resume, suspend
 
@@ -192,9 +192,14 @@ def test_a_rejected_payload_is_named_without_its_values(queue_client: QueueClien
 
 
 def test_stop_job_cancels_it(queue_client: QueueClient, start_worker: StartWorker) -> None:
-    start_worker(queue_client.url)
+    worker = start_worker(queue_client.url)
     job = queue_client.sleep("a", seconds=60, retry=Retry(max=3))
     eventually(lambda: queue_client.marks("began"), "the job begins")
+    channel = PUBSUB_CHANNEL_TEMPLATE % worker.name
+    for message in ("", "[]", "{}", b"\xff"):
+        queue_client.redis.publish(channel, message)  # no command
+    queue_client.redis.client_kill_filter(_type="pubsub")
+    eventually(lambda: queue_client.redis.pubsub_numsub(channel)[0][1], "it listens again")
     send_stop_job_command(queue_client.redis, job.id)
     queue_client.ended_as(job, "stopped")
     assert queue_client.marks("ended") == []
