@@ -49,6 +49,7 @@ def _client_of(address: RedisAddress, *, timeout_s: Seconds, repeats: int, conne
         "retry": Retry(NoBackoff(), repeats),
         "socket_timeout": timeout_s,
         "socket_connect_timeout": timeout_s,
+        **({"redis_connect_func": _read_what_follows_the_handshake} if address.tls else {}),
         **PLAIN,
     }
     if not address.sentinels:
@@ -127,6 +128,13 @@ def has_moved(redis: Redis) -> bool:
     """Ask the Sentinels whether another server is the primary now; False without Sentinels."""
     pool = redis.connection_pool
     return isinstance(pool, _BlockingPrimaryPool) and pool.has_moved()
+
+
+def _read_what_follows_the_handshake(connection: Connection) -> None:
+    """Log in, and let TLS read the server's session tickets. redis-py drops a new connection if they are unread."""
+    connection.on_connect()  # type: ignore[no-untyped-call]
+    connection.send_command("PING", check_health=False)  # type: ignore[no-untyped-call]
+    connection.read_response()
 
 
 class _TcpConnection(Connection):

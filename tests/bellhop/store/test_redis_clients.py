@@ -9,6 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from redis.exceptions import ConnectionError as RedisConnectionError
 
+from bellhop.sandbox.tls import Authority
 from bellhop.store.async_client import Store
 from bellhop.store.blocking_client import blocking
 from bellhop.store.redis_url import (
@@ -162,3 +163,22 @@ async def test_a_connection_to_what_became_a_replica_is_made_anew(pair, command)
     client.close()
     server.close()
     await asyncio.gather(*name.pipes)
+
+
+@pytest.fixture
+def tls_server(own_redis, tmp_path):
+    """A server that speaks TLS, and asks for no password. `own_redis` marks a test that starts a Redis."""
+    from bellhop.sandbox.redis_server import NoTlsError, RedisServer  # noqa: PLC0415
+
+    try:
+        with RedisServer(tmp_path, authority=Authority(tmp_path)) as server:
+            yield server
+    except NoTlsError as error:
+        pytest.skip(str(error))
+
+
+def test_tls_without_a_login_is_ready_at_once(tls_server):
+    """A server sends session tickets behind the handshake. A client that finds them unread drops the connection."""
+    for _ in range(60):
+        with blocking(tls_server.url, timeout_s=5) as client:
+            assert client.get("key") is None
