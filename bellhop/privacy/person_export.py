@@ -17,7 +17,7 @@ from bellhop.field_docs import DocumentedModel
 from bellhop.privacy.entries import Context, Entry
 from bellhop.privacy.people import OTHER, EveryoneElse, OnePerson
 from bellhop.privacy.places import OF_TWO_USERS, KeyKind, context_of
-from bellhop.privacy.walk import STARTS, FoundKey, steps_of_keys
+from bellhop.privacy.walk import KEYS_AT_ONCE, STARTS, FoundKey, steps_of_keys
 from bellhop.queue.rq_job import as_json
 from bellhop.store.homes import Partition
 from bellhop.store.scanning import Walk, walk_over
@@ -64,7 +64,7 @@ class PersonExport(_ExportModel):
 def export(tenant: str, user_id: str, among: Sequence[Partition]) -> Steps[PersonExport]:
     """Read all keys of these partitions, step by step."""
     person, keys, now = OnePerson(tenant, user_id, PLACEHOLDER), [], Micros(0)
-    walk: Walk | None = walk_over(STARTS, among)
+    walk: Walk | None = walk_over(STARTS, among, KEYS_AT_ONCE)
     while walk:
         walk, found, now = yield from steps_of_keys(person, walk)
         keys += [_exported(key, person) for key in found if key.whole or key.place.start not in OF_TWO_USERS]

@@ -15,7 +15,7 @@ from bellhop.domain.phone import NEVER_HEARD_OF, PhoneRecord, read_record
 from bellhop.domain.user import Contact, Preferences
 from bellhop.privacy.entries import Entry
 from bellhop.privacy.places import DEVICES, Found, known_place, parts_of, read_entries
-from bellhop.privacy.walk import next_keys, replace
+from bellhop.privacy.walk import KEYS_AT_ONCE, next_keys, replace
 from bellhop.store import registry
 from bellhop.store.homes import Partition
 from bellhop.store.keys import OURS, devices_key, phones_key, start_of, user_key
@@ -86,7 +86,7 @@ class AppCount(NamedTuple):
 def count_unused(days: int, among: Sequence[Partition]) -> Steps[dict[AppOfTenant, AppCount]]:
     """Look at the devices of all users, and count those of each app."""
     counts: dict[AppOfTenant, AppCount] = {}
-    walk: Walk | None = walk_over([OURS], among)
+    walk: Walk | None = walk_over([OURS], among, KEYS_AT_ONCE)
     while walk:
         walk, users, now = yield from _next_users(walk)
         for user in users:
@@ -102,7 +102,7 @@ def remove_unused(
 ) -> Steps[Counter[str]]:
     """Look at all users. Returns how many devices and how many contacts were removed. Devices of `braked` apps stay."""
     removed: Counter[str] = Counter(devices=0, contacts=0)
-    walk: Walk | None = walk_over([OURS], among)
+    walk: Walk | None = walk_over([OURS], among, KEYS_AT_ONCE)
     while walk:
         walk, users, now = yield from _next_users(walk)
         for user in users:

@@ -67,7 +67,7 @@ def next_keys(walk: Walk) -> Steps[tuple[Walk | None, list[tuple[str, KeyKind]],
 
     The time is Redis's.
     """
-    answer, time = yield [walk.command(KEYS_AT_ONCE), ("TIME",)]
+    answer, time = yield [walk.command(), ("TIME",)]
     walk_on, names = walk.after(answer)
     texts = [name.decode("utf-8", "surrogateescape") for name in names]
     keys = [(key, place) for key in texts if (place := place_of(key)) and _is_text(key)]
@@ -97,7 +97,7 @@ def erase(people: People, among: Sequence[Partition]) -> Steps[Counter[str] | No
     """
     counts: Counter[str] = Counter()
     (lifts,) = yield [("GET", FORGOTTEN_LIFTS)]
-    walk: Walk | None = walk_over(STARTS, among)
+    walk: Walk | None = walk_over(STARTS, among, KEYS_AT_ONCE)
     while walk:
         walk, found, now = yield from steps_of_keys(people, walk)
         for key in found:

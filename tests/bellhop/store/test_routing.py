@@ -88,7 +88,7 @@ def test_a_key_outside_all_partitions_stays_as_it_is():
 
 
 def test_a_walk_over_the_keys_of_a_partition_goes_to_its_node():
-    (routed, time) = route([walk_over(["bellhop:"], SIXTEEN[3:5]).command(9), ("TIME",)], SIXTEEN)
+    (routed, time) = route([walk_over(["bellhop:"], SIXTEEN[3:5], 9).command(), ("TIME",)], SIXTEEN)
     pattern = SIXTEEN[3].key("bellhop:") + "*"
     assert routed == (SIXTEEN[3], ("SCAN", 0, "MATCH", pattern, "COUNT", 9), True)
     assert time.partition == SIXTEEN[3]
