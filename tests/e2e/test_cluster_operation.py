@@ -16,6 +16,7 @@ from structlog.testing import capture_logs
 from bellhop.cli import main
 from bellhop.cli.check import redis as redis_checks
 from bellhop.cli.check.finding import Level
+from bellhop.cli.check.redis_cluster import of_nodes
 from bellhop.queue.rq_connection import RqRedis, url_for_rq
 from bellhop.sandbox.child_process import free_port
 from bellhop.sandbox.redis_server import NoTlsError, RedisServer
@@ -211,6 +212,20 @@ def test_a_cluster_that_is_down_is_not_taken_for_one_node():
     assert not needs_other_settings(of_cluster)
     assert "redis+cluster://" in refusal_of(parse_error(down)), "the client of a single server got it"
     assert needs_other_settings(parse_error(down))
+
+
+def test_each_master_needs_one_replica_more_than_wait_waits_for():
+    def found(replicas):
+        info = {"redis_version": "7.0.15", "aof_enabled": 1, "connected_slaves": replicas}
+        reading = Reading(0.01, (0.0, 0.01), None, info, needs_all_slots=False)
+        facts = ClusterFacts((NodeFacts("node-1", NodePlace(16384, 16, 0), reading),), 16)
+        return [finding for finding in of_nodes(facts, 1) if finding.level is not Level.OK]
+
+    (missing,), (warning,) = found(0), found(1)
+    assert (missing.level, warning.level) == (Level.PROBLEM, Level.WARNING)
+    assert "as many replicas as BELLHOP_REDIS_WAIT_REPLICAS, 1:" in warning.sentence
+    assert "Add one replica for each master" in warning.sentence
+    assert found(2) == []
 
 
 def test_clocks_of_nodes_are_compared_with_each_other():

@@ -41,7 +41,7 @@ async def findings(settings: Settings, no_answer: str) -> AsyncIterator[Finding]
         yield Finding(Level.PROBLEM, "Redis", sentence.removeprefix("Redis "))
     if complaint := clock_complaint(facts):
         yield Finding(Level.WARNING, "clock", complaint)
-    for finding in _grouped(facts, settings.redis_wait_replicas):
+    for finding in of_nodes(facts, settings.redis_wait_replicas):
         yield finding
 
 
@@ -50,7 +50,7 @@ def _read(url: str) -> ClusterFacts:
         return read_cluster(redis)
 
 
-def _grouped(facts: ClusterFacts, wait_replicas: int) -> Iterator[Finding]:
+def of_nodes(facts: ClusterFacts, wait_replicas: int) -> Iterator[Finding]:
     """Yield what is found at the nodes; the same finding of several nodes once, with their names."""
     names: dict[Finding, list[str]] = {}
     for node in facts.nodes:
@@ -67,9 +67,10 @@ def _of_a_node(node: NodeFacts, reading: Reading, wait_replicas: int) -> Iterato
         yield Finding(Level.WARNING, "Redis", NO_INFO)
     else:
         yield from of_a_server(reading.info, wait_replicas if node.place.is_master else 0)
-    if node.place.is_master and node.place.replicas == wait_replicas > 0:
+    replicas = (reading.info or {}).get("connected_slaves", node.place.replicas)
+    if node.place.is_master and replicas == wait_replicas > 0:
         sentence = (
-            f"{node.place.replicas} replicas, as many as BELLHOP_REDIS_WAIT_REPLICAS: when one of them is promoted, "
+            f"as many replicas as BELLHOP_REDIS_WAIT_REPLICAS, {replicas}: when one of them is promoted, "
             "the new master has one too few, and webhooks are answered 503. Add one replica for each master"
         )
         yield Finding(Level.WARNING, "Redis", sentence)
