@@ -46,8 +46,22 @@ class _RedisUrl(click.ParamType):  # type: ignore[type-arg]
 
 
 @click.command("migrate")
-@click.option("--from", "from_url", type=_RedisUrl(), required=True, help="URL of the Redis to copy from.")
-@click.option("--to", "to_url", type=_RedisUrl(), required=True, help="URL of the Redis to copy into.")
+@click.option(
+    "--from",
+    "from_url",
+    type=_RedisUrl(),
+    required=True,
+    envvar="MIGRATE_FROM",
+    help="URL of the Redis to copy from, or MIGRATE_FROM.",
+)
+@click.option(
+    "--to",
+    "to_url",
+    type=_RedisUrl(),
+    required=True,
+    envvar="MIGRATE_TO",
+    help="URL of the Redis to copy into, or MIGRATE_TO.",
+)
 @click.option("--dry-run", is_flag=True, help="Only count what would be copied.")
 @click.option("--anew", is_flag=True, help="Copy although it is not known what was copied before.")
 @click.option("--switch", is_flag=True, help="On the same cluster: from now on, --to has its number of partitions.")

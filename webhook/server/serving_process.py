@@ -71,7 +71,7 @@ async def _serve(
     loop, stop = asyncio.get_running_loop(), asyncio.Event()
     for number in stop_signals.STOP_SIGNALS:
         signal.signal(number, lambda *_: loop.call_soon_threadsafe(stop.set))
-    connections = [_use_on_the_loop(each) for each in (context, context.other) if each]
+    connections = [open_on_the_loop(each) for each in (context, context.other) if each]
     for each in connections:
         with contextlib.suppress(RedisError):
             await each.prompt().load_scripts()
@@ -95,7 +95,7 @@ async def _serve(
     stop_signals.ignore()  # before the loop ends, as the handlers above need it
 
 
-def _use_on_the_loop(context: WebContext) -> LoopConnections:
+def open_on_the_loop(context: WebContext) -> LoopConnections:
     """Let views run on the event loop; returns their connections."""
     store = partial(Store.from_url, context.settings.redis_url, timeout_s=REDIS_TIMEOUT_S, any_count=context.any_count)
     connections = LoopConnections(store)

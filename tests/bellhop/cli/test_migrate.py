@@ -100,7 +100,7 @@ def new(cluster_url):
 
 
 def bellhop(former, new, *options, status=0):
-    result = CliRunner().invoke(main, ["migrate", "--from", former.url, "--to", new.url, *options])
+    result = CliRunner(env={"MIGRATE_FROM": former.url}).invoke(main, ["migrate", "--to", new.url, *options])
     assert result.exit_code == status, result.output
     return result.output
 
