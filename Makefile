@@ -51,7 +51,8 @@ api-clients: .venv/clients/ready
 	@touch $@
 
 # Tests that the older version can run beside this one, and after it. It is checked out into a temporary folder, which
-# needs the whole git history; UPGRADE_FROM=… selects another version.
+# needs the whole git history, and gets an environment of its own if it pins other packages. UPGRADE_FROM=… selects
+# another version.
 upgrade-check: .venv/ready
 	$(BIN)/python tests/upgrade/check.py $(UPGRADE_FROM)
 

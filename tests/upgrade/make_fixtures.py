@@ -15,7 +15,8 @@ import tempfile
 from contextlib import contextmanager
 from pathlib import Path
 
-from two_versions import NEW
+from old_environment import python_for
+from two_versions import NEW, PYTHONS
 from upgrade_scenario import written_by
 from written_formats import formats_of
 
@@ -33,7 +34,7 @@ class NoCommitError(RuntimeError):
 
 @contextmanager
 def checkout(commit=OLD):
-    """A worktree of `commit` in a temporary folder. Raises NoCommitError."""
+    """A worktree of `commit` in a temporary folder, with a Python that can run it. Raises NoCommitError."""
 
     def git(*args):
         return subprocess.run(["git", "-C", str(NEW), *args], capture_output=True, text=True, check=False)
@@ -49,8 +50,11 @@ def checkout(commit=OLD):
         if added.returncode:
             raise NoCommitError(f"git worktree add failed: {added.stderr}")
         try:
-            yield path
+            with python_for(path) as python:
+                PYTHONS[path] = python
+                yield path
         finally:
+            PYTHONS.pop(path, None)
             git("worktree", "remove", "--force", str(path))
 
 

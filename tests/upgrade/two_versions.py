@@ -21,10 +21,12 @@ from bellhop.sandbox.installation import API_KEY, BUNDLE, PROJECT, SECRET, Insta
 from bellhop.sandbox.smtp_server import Fault
 from bellhop.sandbox.stream_webhooks import SampleCall, StreamStandIn
 
-__all__ = ["BUNDLE", "NEW", "PROJECT", "SampleCall", "VersionedInstallation", "run_python", "server_token"]
+__all__ = ["BUNDLE", "NEW", "PROJECT", "PYTHONS", "SampleCall", "VersionedInstallation", "run_python", "server_token"]
 
 NEW = Path(__file__).parents[2]
 """This checkout."""
+PYTHONS = {}
+"""By the checkout, the Python that runs it; by default the one that runs this."""
 SOON_S = 60
 """Much longer than any step takes."""
 METRICS_TOKEN = "for-prometheus-alone"
@@ -57,7 +59,7 @@ def server_token():
 def run_python(root, *args, env=None, stdin=None):
     """Run Python with the code of a checkout; returns what it printed. Raises when it fails."""
     done = subprocess.run(
-        [sys.executable, *args],
+        [PYTHONS.get(root, sys.executable), *args],
         cwd=root,
         env=(env or dict(os.environ)) | {"PYTHONPATH": str(root)},
         input=stdin,
@@ -92,7 +94,7 @@ class VersionedInstallation(Installation):
         own = {f"BELLHOP_{setting}": value for setting, value in settings.items()}
         with (self.folder / f"{name}.log").open("ab") as log:
             self.processes[name] = subprocess.Popen(
-                [sys.executable, *args],
+                [PYTHONS.get(root, sys.executable), *args],
                 cwd=root,
                 env=self.environment() | {"PYTHONPATH": str(root)} | own,
                 stdout=log,
