@@ -12,6 +12,8 @@ LASTING = (
     b"bellhop:token:",
     b"bellhop:agenda",
     b"bellhop:workers",
+    b"bellhop:bell:",
+    b"bellhop:count",  # the number of partitions of a cluster
     b"bellhop:metrics",
     b"bellhop:erasures",
     b"bellhop:last-webhook",
