@@ -28,7 +28,8 @@ def carry(former: Side, new: Side, secret: bytes, *, dry_run: bool) -> int:
     kind = KINDS["forgotten"]
     assert isinstance(kind, KindToCopy)  # noqa: S101 - the table says so
     (key,) = read_as(former, new, {FORGOTTEN: kind}, secret, remember=not dry_run)
-    decisions = [decision for decision in key.decisions() if decision.change in (Change.COPIED, Change.REMOVED)]
+    all_decisions = map(_forgetting_wins, key.decisions())
+    decisions = [decision for decision in all_decisions if decision.change in (Change.COPIED, Change.REMOVED)]
     if decisions and not dry_run:
         now = read_time(time)
         new.run(*(_erasure(decision, now) for decision in decisions), ("EXPIRE", FORGOTTEN_HASH_KEY, SECRET_TTL_S))
@@ -36,6 +37,12 @@ def carry(former: Side, new: Side, secret: bytes, *, dry_run: bool) -> int:
         new.run(copy_entries(FORGOTTEN, key.copied_key, kind.type, key.left_ms, entries))
         new.run(("INCR", FORGOTTEN_LIFTS))
     return 0
+
+
+def _forgetting_wins(decision: EntryDecision) -> EntryDecision:
+    """Copy a person who was forgotten again, although the person has registered at the new Redis since the last run."""
+    is_again = decision.change is Change.KEPT and decision.former is not None
+    return decision._replace(change=Change.COPIED) if is_again else decision
 
 
 def _erasure(decision: EntryDecision, now: Micros) -> tuple[Argument, ...]:

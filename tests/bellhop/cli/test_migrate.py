@@ -18,6 +18,7 @@ from bellhop.store import registry
 from bellhop.store.blocking_client import blocking, run_script, together
 from bellhop.store.keys import (
     ERASURES,
+    FORGOTTEN,
     MIGRATION,
     PARTITION_COUNT,
     devices_key,
@@ -250,6 +251,9 @@ def test_forgotten_people_do_not_come_back(old, new):
     again = old.register("ben")
     migrate(old, new)
     assert new.devices("ben") == [again] and not new.has_forgotten("ben")
+    new.call("ZADD", FORGOTTEN, 5, old.forget("ben").stored())
+    migrate(old, new)
+    assert new.has_forgotten("ben") and not new.devices("ben")
     assert len(new.devices("lea")) == 1
 
 
