@@ -1,6 +1,7 @@
 """Stream's time when an event arrives. Stamps and deadlines are compared with it (docs/decisions/0009)."""
 
 import time
+from collections.abc import Callable
 from typing import NamedTuple
 
 import structlog
@@ -27,7 +28,11 @@ class StreamTime(NamedTuple):
 
 
 class StreamClocks:
-    """The clock of one Stream app, as this process knows it. Each partition of Redis may have another difference."""
+    """The clock of one Stream app, as this process knows it. Each partition of Redis may have another difference.
+
+    A partition that knows nothing yet begins with what this process has learned in another one: the clocks of a
+    cluster's servers usually agree.
+    """
 
     def __init__(self, redis: IntakeRedis, tenant: str) -> None:
         self._redis, self._tenant = redis, tenant
@@ -37,16 +42,22 @@ class StreamClocks:
         """Return the clock for what is in the partition of `key`, which names its home."""
         partition = partition_with(key, self._redis.partitions)
         if partition not in self._clocks:
-            self._clocks[partition] = StreamClock(self._redis, self._tenant, partition)
+            self._clocks[partition] = StreamClock(self._redis, self._tenant, partition, self._latest)
         return self._clocks[partition]
+
+    def _latest(self) -> ClockOffset:
+        return max((clock.known for clock in self._clocks.values()), key=lambda known: known.fitted_at)
 
 
 class StreamClock:
     """The clock of one Stream app, as this process knows it in one partition."""
 
-    def __init__(self, redis: IntakeRedis, tenant: str, partition: Partition) -> None:
-        self._redis, self._tenant, self._partition = redis, tenant, partition
-        self._known, self._unwritten, self._valid_until_s = ClockOffset(), False, 0.0
+    def __init__(
+        self, redis: IntakeRedis, tenant: str, partition: Partition, latest: Callable[[], ClockOffset]
+    ) -> None:
+        """`latest`: what this process has learned, in whichever partition."""
+        self._redis, self._tenant, self._partition, self._latest = redis, tenant, partition, latest
+        self.known, self._unwritten, self._valid_until_s = ClockOffset(), False, 0.0
 
     def at_arrival(self, stamp: Micros | None, arrived: Micros, *, may_be_late: bool) -> StreamTime:
         """Return Stream's time when an event arrived, and learn from its stamp. Raises redis.exceptions.RedisError.
@@ -56,7 +67,7 @@ class StreamClock:
         if stamp is None:
             now = Micros(arrived - self._current(fits=True).applied_us)
         else:
-            known = self._current(fits=self._known.fits(arrived - stamp))
+            known = self._current(fits=self.known.fits(arrived - stamp))
             learned = observe(known, stamp, arrived, may_be_late=may_be_late)
             self._learn(known, learned)
             now = _not_before(stamp, Micros(arrived - learned.applied_us))
@@ -65,12 +76,15 @@ class StreamClock:
     def _current(self, *, fits: bool) -> ClockOffset:
         """Return the known difference. If the event does not fit, read first what other processes have learned."""
         if not fits or time.monotonic() >= self._valid_until_s:
-            self._known = self._exchange(write=self._unwritten and fits)
+            self.known = self._exchange(write=self._unwritten and fits)
+            if self.known == ClockOffset() and (latest := self._latest()).fitted_at:
+                self.known = latest
+                self._exchange(write=True)
             self._unwritten, self._valid_until_s = False, time.monotonic() + MAX_AGE_S
-        return self._known
+        return self.known
 
     def _learn(self, known: ClockOffset, learned: ClockOffset) -> None:
-        self._known, self._unwritten = learned, self._unwritten or learned != known
+        self.known, self._unwritten = learned, self._unwritten or learned != known
         if learned.doubt_at != known.doubt_at or learned.applied_us != known.applied_us:
             self._exchange(write=True)
             self._unwritten = False
@@ -79,7 +93,7 @@ class StreamClock:
 
     def _exchange(self, *, write: bool) -> ClockOffset:
         """Write the known difference if `write` is set, and read it back, in one round trip."""
-        commands = clock_differences.write(self._tenant, self._known, self._partition) if write else []
+        commands = clock_differences.write(self._tenant, self.known, self._partition) if write else []
         answers = self._redis.together(*commands, clock_differences.read(self._tenant, self._partition))
         return clock_differences.read_answer(answers[-1])
 

@@ -46,16 +46,21 @@ def test_the_second_event_may_reach_another_process(processes, redis_client, ahe
 
 def test_events_teach_the_clock_of_their_partition(redis_client, monkeypatch):
     """Each server of a cluster has a clock of its own. A single Redis can hold the keys of all partitions."""
-    monkeypatch.setattr(IntakeRedis, "partitions", partitions(16))
+    among = partitions(16)
+    monkeypatch.setattr(IntakeRedis, "partitions", among)
     clocks = StreamClocks(IntakeRedis(redis_client, partial(run_script, redis_client)), "default")
-    call, other = call_key("default", "default:1"), call_key("default", "default:2")
-    place = partition_with(call, partitions(16))
-    assert partition_with(other, partitions(16)) != place
-    assert [arrive(clocks.beside(call), after_s, 600) for after_s in (0, 100)] == [0, 600]
-    assert arrive(clocks.beside(other), 200, 0) == 0
-    answers = [redis_client.execute_command(*clock_differences.read("default", each)) for each in partitions(16)]
-    assert clock_differences.latest(answers).applied_us == 600 * S
-    assert redis_client.keys("*") == [f"bellhop:{{{place.tag}}}:stream-clock:default".encode()]
+    first, second, third = (call_key("default", f"default:{number}") for number in (1, 2, 3))
+    places = {partition_with(call, among) for call in (first, second, third)}
+    assert len(places) == 3
+    assert [arrive(clocks.beside(first), after_s, 600) for after_s in (0, 100)] == [0, 600]
+    assert arrive(clocks.beside(second), 101, 600) == 600, "it begins with what another one has learned"
+    assert arrive(clocks.beside(third), 102, 0) == 0
+    assert arrive(clocks.beside(first), 103, 600) == 600
+    reads = {place: redis_client.execute_command(*clock_differences.read("default", place)) for place in among}
+    learned = {place: clock_differences.read_answer(answer) for place, answer in reads.items()}
+    assert {place for place, known in learned.items() if known.fitted_at} == places
+    assert [known.applied_us for known in learned.values()].count(600 * S) == 2
+    assert clock_differences.latest(reads.values()).applied_us == 0
 
 
 def test_a_late_event_beside_another_process_teaches_nothing(processes):
