@@ -31,7 +31,7 @@ COMMANDS = {
     "rq": "Run RQ's own commands on Bellhop's queues.",
     "replay": "Queue failed jobs again.",
     "events": "List and resend events for your backend.",
-    "migrate": "Copy devices and people to another Redis.",
+    "migrate": "Copy what must not be lost from one Redis to another.",
     "export": "Print all that is kept of USER_ID, as JSON.",
     "forget": "Forget USER_ID: delete devices, contact, preferences.",
     "demo": "See phones ring, without Apple and Google.",
