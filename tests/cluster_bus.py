@@ -70,7 +70,7 @@ class ClusterBus:
         self._servers.append(await asyncio.start_server(serve, "127.0.0.1", port))
 
     async def _serve(self, bus_port: int, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        with suppress(OSError, asyncio.IncompleteReadError), closing(writer):
+        with suppress(OSError, asyncio.IncompleteReadError, asyncio.CancelledError), closing(writer):
             header = await reader.readexactly(SENDER.stop)
             bus_reader, bus_writer = await asyncio.open_connection("127.0.0.1", bus_port)
             self.links.append(link := Link(header[SENDER].decode(), bus_port, (writer, bus_writer)))

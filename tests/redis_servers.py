@@ -1,6 +1,7 @@
 """What tests run on: one Redis, or with TEST_REDIS=cluster a cluster of three masters (`make test-cluster`)."""
 
 import os
+import re
 
 import redis
 
@@ -23,6 +24,14 @@ def urls_of(server):
 def clients_of(server):
     """A client of each of these servers. A script that is given no key may use all that its server has."""
     return [redis.Redis.from_url(url) for url in urls_of(server)]
+
+
+def keys_that_begin(server, start):
+    """The keys of all partitions whose names begin so; without the tags."""
+    space, rest = start.split(":", 1)
+    keys = [key.decode() for client in clients_of(server) for key in client.keys(f"{space}:*{rest}*")]
+    names = {re.sub(r":\{[^{}]+\}:", ":", key, count=1) for key in keys}
+    return {name for name in names if name.startswith(start)}
 
 
 def empty(server):

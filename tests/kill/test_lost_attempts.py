@@ -46,6 +46,12 @@ class Flow:
     def rung(self) -> list[str]:
         return [push.token for push in self.installation.arrivals if push.type == "call.ring"]
 
+    async def dropped(self) -> None:
+        """Wait until a worker has found that the ring is over."""
+        async with asyncio.timeout(30):
+            while "finished" not in [line.what for line in await trail_of(self.installation.store, self.call.cid)]:
+                await asyncio.sleep(0.02)
+
     async def verdict(self, attempts: int) -> UserVerdict:
         """Wait until Jane's outcome is final, with so many attempts."""
         async with asyncio.timeout(30):
@@ -69,6 +75,7 @@ async def flow(tmp_path):
 async def test_a_ring_that_is_over_then_is_not_known(flow):
     await flow.post(flow.call.rejected("sara"))
     flow.installation.start("worker", "worker-2")
+    await flow.dropped()
     jane = await flow.verdict(attempts=1)
     assert jane.verdict.startswith("It is not known whether Jane's iPhone was rung: the call was cancelled ")
     assert "after 1 attempt with an unknown result: the worker died, or stood still, before" in jane.verdict

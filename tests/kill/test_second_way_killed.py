@@ -13,6 +13,7 @@ from bellhop.domain.device import Kind, Provider, RingsBy
 from bellhop.sandbox.installation import Installation
 from bellhop.sandbox.stream_webhooks import SampleCall
 from bellhop.store.phones import note_receipt
+from tests.redis_servers import keys_that_begin
 from tests.trails import trail_of
 from tests.waiting import come_true
 
@@ -33,10 +34,9 @@ def shown(installation: Installation, token: str) -> list[str]:
     return [arrival.type for arrival in installation.arrivals if arrival.token == token]
 
 
-async def that_waits(installation: Installation) -> list[str]:
+def that_waits(installation: Installation) -> list[str]:
     """The processes that have the job of a ring. The log of a worker has its name in Redis."""
-    keys = await installation.store.call("KEYS", f"{IN_FLIGHT}*")
-    names = [key.decode().removeprefix(IN_FLIGHT) for key in keys]
+    names = [key.removeprefix(IN_FLIGHT) for key in keys_that_begin(installation.redis, IN_FLIGHT)]
     return [process for process in installation.processes for name in names if name in installation.log(process)]
 
 
@@ -53,12 +53,12 @@ async def test_another_worker_rings_the_phones_again(tmp_path):
         await installation.stream.post(call.ring())
         while await on_the_trail(installation, call, "attempted") < 2:  # then Apple's answers are recorded
             await asyncio.sleep(0.01)
-        [waiting] = await that_waits(installation)
+        [waiting] = that_waits(installation)
         installation.stop(waiting, signal.SIGKILL)
         await come_true(lambda: len(shown(installation, alert)) == 1 and len(shown(installation, by_alert)) > 1)
         await installation.stream.post(call.rejected(call.caller, "cancel"))
         await come_true(lambda: {shown(installation, token)[-1] for token in (alert, by_alert)} == {MISSED})
-        while await that_waits(installation):
+        while that_waits(installation):
             await asyncio.sleep(0.01)
         assert shown(installation, voip) == [RING]
         assert shown(installation, alert) == [RING, MISSED]

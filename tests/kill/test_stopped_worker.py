@@ -10,6 +10,7 @@ from bellhop.sandbox.apple_script import AppleReply
 from bellhop.sandbox.installation import Installation
 from bellhop.sandbox.stream_webhooks import SampleCall
 from bellhop.store.keys import lease_key
+from tests.redis_servers import keys_that_begin
 
 PHONES = [f"{number:064x}" for number in range(10)]
 REFUSED = AppleReply(503, "Shutdown", retry_after="2")
@@ -25,22 +26,21 @@ async def until(look: Callable[[], Awaitable[bool]]) -> None:
 
 async def test_each_phone_rings_once_though_both_workers_send(tmp_path):
     async with Installation(tmp_path, {"MISSED_GRACE_S": "60"}) as installation:
-        store, apple = installation.store, installation.apple
+        redis, apple = installation.redis, installation.apple
         for token in PHONES:
             await installation.register("jane", Provider.APNS, Kind.VOIP, token)
             apple.script(token, REFUSED, ACCEPTED, ACCEPTED)
-        (lease,) = await store.call("KEYS", lease_key("*"))
+        (lease,) = keys_that_begin(redis, lease_key(""))
 
         async def all_refused() -> bool:
             return len(apple.requests) == len(PHONES)
 
         async def lease_has_ended() -> bool:
-            return not await store.call("EXISTS", lease)
+            return lease not in keys_that_begin(redis, lease_key(""))
 
         async def all_has_ended() -> bool:
-            return {arrival.token for arrival in installation.arrivals} == set(PHONES) and not await store.call(
-                "KEYS", "bellhop:inflight:*"
-            )
+            rung = {arrival.token for arrival in installation.arrivals}
+            return rung == set(PHONES) and not keys_that_begin(redis, "bellhop:inflight:")
 
         reply = await installation.stream.post(SampleCall("sara", ("jane",), ring_ms=30_000).ring())
         assert reply.status == 200

@@ -8,6 +8,7 @@ import pytest
 
 from bellhop.sandbox.installation import Installation
 from tests.kill.crowd import ANSWER_S, KILLS, Crowd, chance
+from tests.redis_servers import clients_of
 
 RECORD_S = 0.5
 """An answer that came this shortly before the kill may not have been recorded."""
@@ -21,7 +22,7 @@ async def kill_once(installation, crowd, wait_s, answer_s, victim, successor):
     posting = asyncio.create_task(crowd.post(rings))
     await asyncio.sleep(wait_s)
     rung_before = {ring.call.cid for ring in rings if crowd.rang(ring)}
-    held = await in_flight(installation)
+    held = in_flight(installation)
     killed_at = time.time()
     installation.stop(victim, signal.SIGKILL)
     installation.start("worker", successor)
@@ -48,9 +49,9 @@ async def kill_once(installation, crowd, wait_s, answer_s, victim, successor):
     await crowd.all_settled(rings)
 
 
-async def in_flight(installation):
-    keys = await installation.store.call("KEYS", "bellhop:inflight:bellhop-rings:*")
-    return [await installation.store.call("LLEN", key) for key in keys]
+def in_flight(installation):
+    lists = "bellhop:*inflight:bellhop-rings:*"
+    return [client.llen(key) for client in clients_of(installation.redis) for key in client.keys(lists)]
 
 
 @pytest.mark.timeout(60 + 40 * KILLS)

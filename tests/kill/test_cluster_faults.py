@@ -1,0 +1,126 @@
+"""What happens to a cluster while phones ring: no acknowledged ring is lost, and the calls of other nodes ring on."""
+
+import asyncio
+from collections import Counter
+
+import pytest
+import pytest_asyncio
+
+from bellhop.domain.device import device_key
+from bellhop.sandbox.installation import Installation
+from bellhop.sandbox.stream_webhooks import SampleCall
+from bellhop.store.homes import partition_with, slot_of
+from bellhop.store.keys import call_key, devices_key, owner_key
+from tests.kill.crowd import KILLS, RING_MS, Crowd, Ring, chance
+from tests.redis_cluster import RedisCluster
+
+pytestmark = [pytest.mark.asyncio(loop_scope="module"), pytest.mark.timeout(180 + 60 * KILLS)]
+
+SETTINGS = {"MISSED_GRACE_S": "60", "LOG_LEVEL": "warning", "REDIS_WAIT_REPLICAS": "1"}
+TURNS = max(1, KILLS // 10)
+
+
+@pytest_asyncio.fixture(scope="module", loop_scope="module")
+async def crowd(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("installation")
+    installation = Installation(folder, SETTINGS, workers=2)
+    installation.redis = RedisCluster(folder, replicas=2, has_proxies=True)
+    async with installation:
+        crowd = Crowd(installation)
+        await crowd.grow(60)
+        yield crowd
+
+
+def partitions_of(crowd, ring):
+    """The partitions of what the ring of one phone needs: the call, its users and the phone's token."""
+    users = [devices_key("default", user) for user in (ring.call.caller, ring.user)]
+    keys = call_key("default", ring.call.cid), *users, owner_key("default", device_key(ring.provider, ring.token))
+    return {partition_with(key, crowd.installation.store.partitions) for key in keys}
+
+
+def calls_without(crowd, away):
+    """Think of calls that need none of these partitions."""
+    callers = [user for user, *_ in reversed(crowd.people)]
+    calls = [
+        SampleCall(*of, ring_ms=RING_MS) for of in zip(callers, [(user,) for user, *_ in crowd.people], strict=True)
+    ]
+    rings = [Ring(*person, call) for person, call in zip(crowd.people, calls, strict=True)]
+    rings = [ring for ring in rings if not partitions_of(crowd, ring) & away]
+    assert rings
+    return rings
+
+
+async def ring_all(crowd, strike):
+    """Ring everybody, and let something happen meanwhile; returns all calls."""
+    crowd.answers_take(0.5)
+    rings = crowd.calls()
+    posting = asyncio.create_task(crowd.post(rings, over_s=2))
+    await asyncio.sleep(chance().uniform(0.3, 1.5))
+    rings = rings + (await strike() or [])
+    await posting
+    return rings
+
+
+async def see_to_the_end(crowd, rings):
+    """Each call that was acknowledged rings, and ends; hardly any phone rings twice."""
+    assert all(ring.taken for ring in rings)
+    await crowd.all_rang(rings)
+    await crowd.all_settled(rings)
+    times = Counter(len(crowd.rang(ring)) for ring in rings)
+    # Records of accepted pushes that only the failed node had are lost with it.
+    assert times[1] >= 0.95 * len(rings), (times, await crowd.tell([r for r in rings if len(crowd.rang(r)) > 1]))
+    repeated = sum(ring.posts > 1 for ring in rings)
+    print(f"{len(rings)} rings, {repeated} posted again; {dict(times)}")
+    await asyncio.to_thread(crowd.installation.redis.wait, crowd.installation.redis.is_whole)
+    assert all(process.poll() is None for process in crowd.installation.processes.values()), "nothing ended"
+
+
+FAULTS = {
+    "killed": (RedisCluster.kill, RedisCluster.restart),
+    "paused": (RedisCluster.pause, RedisCluster.go_on),
+    "cut off": (RedisCluster.cut_off, RedisCluster.join),
+}
+
+
+@pytest.mark.parametrize("fault", FAULTS)
+async def test_a_node_fails_and_its_replica_takes_over(crowd, fault):
+    cluster, (begin, end) = crowd.installation.redis, FAULTS[fault]
+
+    async def strike():
+        partitions = crowd.installation.store.partitions
+        slot = slot_of(chance().choice(partitions).tag)
+        node = cluster.node_of(slot)
+        away = {partition for partition in partitions if cluster.node_of(slot_of(partition.tag)) is node}
+        rings, replicas = calls_without(crowd, away), cluster.replicas_of(node)
+        for replica in replicas:
+            replica.ask("CONFIG", "SET", "cluster-replica-no-failover", "yes")
+        begin(cluster, node)
+        await crowd.post(rings)
+        await crowd.all_rang(rings)  # nobody has taken the node's place yet
+        for replica in replicas:
+            replica.ask("CONFIG", "SET", "cluster-replica-no-failover", "no")
+        await asyncio.to_thread(cluster.wait_for_promotion, slot, node)
+        end(cluster, node)
+        return rings
+
+    for _ in range(TURNS):
+        await see_to_the_end(crowd, await ring_all(crowd, strike))
+
+
+async def test_a_replica_takes_over_and_slots_move(crowd):
+    cluster, partitions = crowd.installation.redis, crowd.installation.store.partitions
+
+    async def replace_every_master():
+        for number in range(3):
+            master = cluster.node_of(slot_of(partitions[number * 7].tag))
+            await asyncio.to_thread(cluster.failover, cluster.replicas_of(master)[0])
+
+    async def move_three_partitions():
+        for partition in partitions[::7]:
+            slot = slot_of(partition.tag)
+            others = [other for other in map(cluster.node_of, (0, 8191, 16383)) if other is not cluster.node_of(slot)]
+            await asyncio.to_thread(cluster.move_slots, [slot], others[0], 10)
+
+    for _ in range(TURNS):
+        await see_to_the_end(crowd, await ring_all(crowd, replace_every_master))
+        await see_to_the_end(crowd, await ring_all(crowd, move_three_partitions))
