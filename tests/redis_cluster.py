@@ -282,4 +282,4 @@ class RedisCluster:
             except (redis.RedisError, StopIteration):  # it starts, it votes, or no node has the slot
                 pass
             assert time.monotonic() < give_up, f"see {self.folder}"
-            time.sleep(0.02)
+            time.sleep(0.05)

@@ -5,14 +5,16 @@ import os
 import random
 import time
 from collections import defaultdict
-from collections.abc import Sequence
+from collections.abc import Sequence, Set
 from dataclasses import dataclass, field
 
 import aiohttp
 
-from bellhop.domain.device import Kind, Provider
+from bellhop.domain.device import Kind, Provider, device_key
 from bellhop.sandbox.installation import Arrival, Installation
 from bellhop.sandbox.stream_webhooks import Event, SampleCall
+from bellhop.store.homes import Partition, partition_with
+from bellhop.store.keys import call_key, devices_key, owner_key
 from tests.trails import trail_of
 
 SEED = int(os.environ.get("SEED", time.time_ns() % 1_000_000))
@@ -72,6 +74,23 @@ class Crowd:
     def calls(self, size: int | None = None) -> list[Ring]:
         """Think of a call for each of them; each is stamped when it is made."""
         return [Ring(*person, SampleCall(members=(person[0],), ring_ms=RING_MS)) for person in self.people[:size]]
+
+    def calls_without(self, away: Set[Partition]) -> list[Ring]:
+        """Think of calls among them that need none of these partitions: neither the call, its users nor the phone."""
+        callers = [user for user, *_ in reversed(self.people)]
+        rings = [
+            Ring(*person, SampleCall(caller, (person[0],), ring_ms=RING_MS))
+            for person, caller in zip(self.people, callers, strict=True)
+        ]
+        found = [ring for ring in rings if not self.needed_by(ring) & away]
+        assert found
+        return found
+
+    def needed_by(self, ring: Ring) -> set[Partition]:
+        """Find the partitions of what a ring needs."""
+        users = [devices_key("default", user) for user in (ring.call.caller, ring.user)]
+        keys = call_key("default", ring.call.cid), *users, owner_key("default", device_key(ring.provider, ring.token))
+        return {partition_with(key, self.installation.store.partitions) for key in keys}
 
     def answers_take(self, seconds: float) -> None:
         """Have the providers keep their answers for so long."""

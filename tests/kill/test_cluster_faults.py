@@ -6,12 +6,9 @@ from collections import Counter
 import pytest
 import pytest_asyncio
 
-from bellhop.domain.device import device_key
 from bellhop.sandbox.installation import Installation
-from bellhop.sandbox.stream_webhooks import SampleCall
-from bellhop.store.homes import partition_with, slot_of
-from bellhop.store.keys import call_key, devices_key, owner_key
-from tests.kill.crowd import KILLS, RING_MS, Crowd, Ring, chance
+from bellhop.store.homes import slot_of
+from tests.kill.crowd import KILLS, Crowd, chance
 from tests.redis_cluster import RedisCluster
 
 pytestmark = [pytest.mark.asyncio(loop_scope="module"), pytest.mark.timeout(180 + 60 * KILLS)]
@@ -29,25 +26,6 @@ async def crowd(tmp_path_factory):
         crowd = Crowd(installation)
         await crowd.grow(60)
         yield crowd
-
-
-def partitions_of(crowd, ring):
-    """The partitions of what the ring of one phone needs: the call, its users and the phone's token."""
-    users = [devices_key("default", user) for user in (ring.call.caller, ring.user)]
-    keys = call_key("default", ring.call.cid), *users, owner_key("default", device_key(ring.provider, ring.token))
-    return {partition_with(key, crowd.installation.store.partitions) for key in keys}
-
-
-def calls_without(crowd, away):
-    """Think of calls that need none of these partitions."""
-    callers = [user for user, *_ in reversed(crowd.people)]
-    calls = [
-        SampleCall(*of, ring_ms=RING_MS) for of in zip(callers, [(user,) for user, *_ in crowd.people], strict=True)
-    ]
-    rings = [Ring(*person, call) for person, call in zip(crowd.people, calls, strict=True)]
-    rings = [ring for ring in rings if not partitions_of(crowd, ring) & away]
-    assert rings
-    return rings
 
 
 async def ring_all(crowd, strike):
@@ -91,7 +69,7 @@ async def test_a_node_fails_and_its_replica_takes_over(crowd, fault):
         slot = slot_of(chance().choice(partitions).tag)
         node = cluster.node_of(slot)
         away = {partition for partition in partitions if cluster.node_of(slot_of(partition.tag)) is node}
-        rings, replicas = calls_without(crowd, away), cluster.replicas_of(node)
+        rings, replicas = crowd.calls_without(away), cluster.replicas_of(node)
         for replica in replicas:
             replica.ask("CONFIG", "SET", "cluster-replica-no-failover", "yes")
         begin(cluster, node)
