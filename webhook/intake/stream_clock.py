@@ -46,7 +46,9 @@ class StreamClocks:
         return self._clocks[partition]
 
     def _latest(self) -> ClockOffset:
-        return max((clock.known for clock in self._clocks.values()), key=lambda known: known.fitted_at)
+        return max(
+            (clock.known for clock in self._clocks.values()), key=lambda known: (known.fitted_at, known.doubt_at)
+        )
 
 
 class StreamClock:
@@ -77,7 +79,7 @@ class StreamClock:
         """Return the known difference. If the event does not fit, read first what other processes have learned."""
         if not fits or time.monotonic() >= self._valid_until_s:
             self.known = self._exchange(write=self._unwritten and fits)
-            if self.known == ClockOffset() and (latest := self._latest()).fitted_at:
+            if not self.known.fitted_at and (latest := self._latest()) != self.known:
                 self.known = latest
                 self._exchange(write=True)
             self._unwritten, self._valid_until_s = False, time.monotonic() + MAX_AGE_S

@@ -55,6 +55,8 @@ def test_events_teach_the_clock_of_their_partition(redis_client, monkeypatch):
     assert [arrive(clocks.beside(first), after_s, 600) for after_s in (0, 100)] == [0, 600]
     assert arrive(clocks.beside(second), 101, 600) == 600, "it begins with what another one has learned"
     assert arrive(clocks.beside(third), 102, 0) == 0
+    fresh = StreamClocks(IntakeRedis(redis_client, partial(run_script, redis_client)), "other")
+    assert [arrive(fresh.beside(call), after_s, 600) for call, after_s in ((first, 0), (second, 100))] == [0, 600]
     assert arrive(clocks.beside(first), 103, 600) == 600
     reads = {place: redis_client.execute_command(*clock_differences.read("default", place)) for place in among}
     learned = {place: clock_differences.read_answer(answer) for place, answer in reads.items()}
