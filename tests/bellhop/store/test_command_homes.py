@@ -63,7 +63,9 @@ def test_a_script_finds_its_partition(command):
         assert route([command], SIXTEEN, OWN)[0].partition == OWN
 
 
-@pytest.mark.parametrize("command", PLAIN, ids=lambda command: " ".join(map(str, command[:2])))
+@pytest.mark.parametrize(
+    "command", PLAIN, ids=lambda command: " ".join(str(word).rstrip("0123456789") for word in command[:2])
+)
 def test_a_plain_command_finds_its_partition(command):
     assert keys_of(command)
     (routed,) = route([command], SIXTEEN)
