@@ -23,10 +23,10 @@ test-redis: .venv/ready
 	  tests/flows/test_ringing.py tests/flows/test_what_stays.py)
 
 # Whole calls, kills and the property model with Bellhop on a Redis Cluster of three masters. SHORT=1 is what CI runs.
-# `make test` has the tests of what happens to the nodes. One file is left out: it needs one Redis with one clock.
+# `make test` has the tests of what happens to the nodes.
 test-cluster: .venv/ready
 	TEST_REDIS=cluster $(PYTEST) $(if $(SHORT),tests/flows/test_ringing.py tests/flows/test_what_stays.py,\
-	  tests/flows --ignore tests/flows/test_wrong_clocks.py tests/bellhop/domain/test_call_model.py \
+	  tests/flows tests/bellhop/domain/test_call_model.py \
 	  $(addprefix tests/kill/test_,$(addsuffix .py,cluster_faults doubled_notice lost_attempts rolling_restart \
 	  second_way_killed stopped_worker web_killed worker_killed)))
 

@@ -33,12 +33,14 @@ from bellhop.store.redis_clock import read_time
 from bellhop.stream_api import StreamApi
 from tests.factories import web_settings
 from tests.flows.conftest import Flow
+from tests.redis_servers import ON_CLUSTER
 from webhook.app import create_app
 from webhook.intake.parsing import parse
 from worker import status
 from worker.queue.job_store import StartedJob
 
 SECRET = "a-secret-of-no-real-app"
+about_one_server = pytest.mark.skipif(ON_CLUSTER, reason="it looks into a server, or at its only clock")
 
 
 @pytest.fixture
@@ -64,6 +66,7 @@ def post_event(client, event):
     return client.post("/webhooks/stream", data=body, headers=headers)
 
 
+@about_one_server
 @pytest.mark.parametrize("seconds", [0, -61, -100_000, 100_000])
 def test_a_ring_lasts_as_long_with_a_wrong_clock_of_the_web(client, redis_url, turn, seconds):
     call = SampleCall(members=("ben",), ring_ms=30_000)
@@ -76,6 +79,7 @@ def test_a_ring_lasts_as_long_with_a_wrong_clock_of_the_web(client, redis_url, t
     assert facts["deadline"] == stamp + 30_000_000
 
 
+@about_one_server
 @pytest.mark.parametrize("ahead_s", [-600, 600])
 def test_rings_are_late_by_streams_clock_when_taken(client, redis_url, ahead_s):
     """A ring that still has time is not put off, and one that is over is."""
@@ -92,6 +96,7 @@ def test_rings_are_late_by_streams_clock_when_taken(client, redis_url, ahead_s):
     assert all(name.encode() in job.data for name, job in zip(("ben", "eve"), begun, strict=True))
 
 
+@about_one_server
 async def test_a_wrong_worker_clock_is_logged_once_and_shown_by_readyz(client, store, turn):
     await store.call("SET", "bellhop:worker:w-1", "1")
     for queue in QUEUES:
@@ -110,6 +115,7 @@ async def test_a_wrong_worker_clock_is_logged_once_and_shown_by_readyz(client, s
     ]
 
 
+@about_one_server
 async def test_of_clocks_that_are_right_nobody_speaks(client, store):
     await store.call("SET", "bellhop:worker:w-1", "1")
     for queue in QUEUES:
@@ -120,6 +126,7 @@ async def test_of_clocks_that_are_right_nobody_speaks(client, store):
     assert client.get("/readyz").json == {"status": "ready"}
 
 
+@about_one_server
 @pytest.mark.parametrize(
     ("seconds", "said"), [(0, []), (-7, ["this machine's clock is 7 s behind Redis's: set both right (NTP)"])]
 )
@@ -196,6 +203,7 @@ async def test_a_late_event_beside_fresh_ones_never_rings(apart):
     assert "call.ring" not in flow.seen(ben)
 
 
+@about_one_server
 @pytest.mark.parametrize("ahead_s", [-600, -65, 65, 600])
 async def test_an_answer_of_streams_teaches_the_difference(store, ahead_s):
     async with StreamApiStandIn("key", SECRET) as stream, aiohttp.ClientSession() as session:
@@ -210,6 +218,7 @@ async def test_an_answer_of_streams_teaches_the_difference(store, ahead_s):
     assert any(re.match(rf"Redis's clock is [56]\d+ s {side} Stream's: set both right", sentence) for sentence in words)
 
 
+@about_one_server
 async def test_a_difference_that_events_taught_is_reported(store):
     """Stream cannot be asked."""
     for command in clock_differences.write("default", ClockOffset(-600_000_000), *ALONE):
