@@ -9,13 +9,14 @@ from dataclasses import dataclass
 
 import msgspec
 import structlog
-from redis.exceptions import ResponseError
+from redis.exceptions import RedisError
 
 from bellhop.clock import Micros
 from bellhop.domain.busy_table import BusyTable
 from bellhop.domain.outcomes import Outcome
 from bellhop.domain.round import Round
 from bellhop.store.limit_scripts import count_for_call, count_for_caller
+from bellhop.store.retry import is_away
 from webhook.intake.effects import Effects, RoundWork
 from webhook.intake.events import Event, Notification, Ring
 from webhook.intake_redis import IntakeRedis
@@ -50,7 +51,8 @@ class RingLimits:
     def refusal(self, effects: Effects, now: Micros) -> Outcome | None:
         """Count an event's ring; returns why it must call nobody, or None. `now` is the time by Stream's clock.
 
-        Raises redis.exceptions.RedisError if Redis does not answer. A counter that cannot be written stops no ring.
+        Raises redis.exceptions.RedisError if a single Redis does not answer. A counter that cannot be written stops no
+        ring: that of the caller may be on another server of a cluster than the call.
         """
         if not isinstance(effects.work, RoundWork):
             return None
@@ -62,7 +64,9 @@ class RingLimits:
             return None
         try:
             return self._counted(round_, now)
-        except ResponseError as error:
+        except RedisError as error:
+            if is_away(error) and len(self._redis.partitions) == 1:
+                raise
             log.error("ring_not_counted", reason=str(error))
             return None
 
