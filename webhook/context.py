@@ -2,7 +2,6 @@
 
 import math
 import time
-from dataclasses import replace
 from functools import partial
 from typing import Any
 
@@ -25,7 +24,7 @@ from webhook.client_address import networks, within
 from webhook.intake.effects import EffectRules
 from webhook.intake.failure_limit import FailureLimit
 from webhook.intake.frequent_repeats import FrequentRepeats
-from webhook.intake.receive import Intake, knows_call
+from webhook.intake.receive import Intake
 from webhook.intake.ring_limits import RingBounds, RingLimits
 from webhook.intake.signature import BodyLimits, KeyRing, SigningApp
 from webhook.intake.stream_clock import StreamClocks
@@ -46,9 +45,8 @@ CLOCK_AWAY_S = 5.0
 class WebContext:
     """Settings, key ring, Redis client, and what the intake needs."""
 
-    def __init__(self, settings: Settings, *, any_count: bool = False) -> None:
-        """`any_count`: a cluster may have another installation with another number of partitions."""
-        self.settings, self.any_count = settings, any_count
+    def __init__(self, settings: Settings) -> None:
+        self.settings = settings
         self.key_ring = KeyRing(
             SigningApp(
                 app.tenant, tuple(app.api_keys), tuple(secret.get_secret_value().encode() for secret in app.api_secrets)
@@ -56,11 +54,7 @@ class WebContext:
             for app in settings.stream_apps
         )
         self.redis = blocking(
-            settings.redis_url,
-            timeout_s=REDIS_TIMEOUT_S,
-            repeats=1,
-            connections=settings.web_threads + 2,
-            any_count=any_count,
+            settings.redis_url, timeout_s=REDIS_TIMEOUT_S, repeats=1, connections=settings.web_threads + 2
         )
         self.outage = redis_outage(shown(settings.redis_url))
         self.audience = audience(settings)
@@ -91,36 +85,11 @@ class WebContext:
             KnownForgotten(),
             self._rings_waiting_per_app(settings),
         )
-        self.other = self._other(settings)
         self.refused_receipts = FrequentRepeats(1)
         self.body_limits = BodyLimits(settings.webhook_max_bytes, settings.webhook_gzip_ratio)
         self.failures = FailureLimit(settings.webhook_failures_per_minute)
         self._webhook_networks = networks(settings.webhook_networks)
         self._clock, self._clock_valid_until_s = RedisClock(), 0.0
-
-    def _other(self, settings: Settings) -> "WebContext | None":
-        """Return the context of the other Redis, while the installation moves."""
-        if settings.redis_other_url is None:
-            return None
-        of_other = settings.model_copy(update={"redis_url": settings.redis_other_url, "redis_other_url": None})
-        other = WebContext(of_other, any_count=True)
-        other.intake = replace(other.intake, forgotten=self.intake.forgotten)
-        self.intake = replace(self.intake, other=other.intake)
-        return other
-
-    def of_call(self, tenant: str, cid: str) -> "WebContext":
-        """Return the context of the Redis that has a call: that of the other one if only the other one has it.
-
-        Raises redis.exceptions.RedisError.
-        """
-        if self.other is None or knows_call(self.intake_redis, tenant, cid):
-            return self
-        try:
-            return self.other if knows_call(self.other.intake_redis, tenant, cid) else self
-        except RedisError as error:
-            if not is_away(error):
-                raise
-            return self
 
     def _rings_waiting_per_app(self, settings: Settings) -> int:
         """Return how many rings of one app may wait in a partition; 0 if nothing bounds them."""

@@ -10,7 +10,7 @@ import click
 from bellhop.cli.connection import TIMEOUT_S, in_a_sentence
 from bellhop.cli.output import json_option, print_json
 from bellhop.cli.progress import progress
-from bellhop.migration.memory import CannotGoOnError, note_begin, note_end, recall
+from bellhop.migration.memory import CannotGoOnError, SourceLostDataError, note_begin, note_end, recall
 from bellhop.migration.merging import Change
 from bellhop.migration.migrator import KEYS_AT_ONCE, Migrator, batches
 from bellhop.migration.sides import Side, SideError
@@ -64,9 +64,12 @@ class _RedisUrl(click.ParamType):  # type: ignore[type-arg]
 )
 @click.option("--dry-run", is_flag=True, help="Only count what would be copied.")
 @click.option("--anew", is_flag=True, help="Copy although it is not known what was copied before.")
+@click.option("--many-removed", is_flag=True, help="Go on although more than a tenth of the keys are gone at --from.")
 @click.option("--switch", is_flag=True, help="On the same cluster: from now on, --to has its number of partitions.")
 @json_option
-def command(from_url: str, to_url: str, dry_run: bool, anew: bool, switch: bool, as_json: bool) -> None:
+def command(
+    from_url: str, to_url: str, dry_run: bool, anew: bool, many_removed: bool, switch: bool, as_json: bool
+) -> None:
     """Copy what must not be lost from one Redis to another.
 
     Copies devices, contacts, preferences, unsubscribed addresses, missed calls, what phones reported, who was forgotten
@@ -77,39 +80,46 @@ def command(from_url: str, to_url: str, dry_run: bool, anew: bool, switch: bool,
     if (parse(from_url), shown_database(from_url)) == (parse(to_url), shown_database(to_url)):
         raise click.UsageError("--from and --to name the same Redis")
     with _sentences():
-        former, new, is_one_cluster = _sides(from_url, to_url)
+        former, new, is_one_cluster = _sides(from_url, to_url, dry_run=dry_run)
         if switch and (dry_run or not is_one_cluster):
             raise click.UsageError("--switch is for another number of partitions on the same cluster")
         place = _place(from_url)
         migrator = Migrator(former, new, recall(new, place, anew=anew), dry_run)
-        _migrate(migrator, place)
+        _migrate(migrator, place, many_removed=many_removed)
         if switch:
             new.run(("SET", PARTITION_COUNT, parse(to_url).partitions))
     _report(migrator, as_json=as_json)
     sys.exit(1 if migrator.unknown_forgotten else 0)
 
 
-def _sides(from_url: str, to_url: str) -> tuple[Side, Side, bool]:
-    """Connect to both; returns also whether they are one cluster: then one of them has another number of partitions."""
+def _sides(from_url: str, to_url: str, *, dry_run: bool) -> tuple[Side, Side, bool]:
+    """Connect to both; returns also whether they are one cluster: then one of them has another number of partitions.
+
+    A dry run does not store the number of partitions in a new cluster.
+    """
     urls = (from_url, to_url)
     former, new = (Side(url, blocking(url, timeout_s=TIMEOUT_S, any_count=True)) for url in urls)
     for side in (former, new):
         side.run(("PING",))
     if are_one_cluster(former.redis, new.redis):
         return former, new, True
+    if dry_run:
+        return former, new, False
     former, new = (Side(url, blocking(url, timeout_s=TIMEOUT_S)) for url in urls)
     return former, new, False
 
 
-def _migrate(migrator: Migrator, place: str) -> None:
+def _migrate(migrator: Migrator, place: str, *, many_removed: bool) -> None:
     count = migrator.count_keys()
+    if not many_removed:
+        migrator.memory.check_source(count)
     if not migrator.dry_run:
-        note_begin(migrator.new, place, migrator.memory)
+        note_begin(migrator.new, place, migrator.memory, count)
     with progress(migrator.keys(), "keys", count, lambda: _stopped(migrator)) as keys:
         for batch in batches(keys, KEYS_AT_ONCE):
             migrator.copy(batch)
     if not migrator.dry_run:
-        note_end(migrator.new, migrator.memory)
+        note_end(migrator.new, migrator.memory, count)
 
 
 def _place(url: str) -> str:
@@ -131,6 +141,11 @@ def _sentences() -> Iterator[None]:
         raise click.ClickException(
             f"the new Redis does not remember what was copied from this one: {error}. If nothing was removed since "
             "that must stay removed, use --anew"
+        ) from None
+    except SourceLostDataError as error:
+        raise click.ClickException(
+            f"the Redis of --from has probably lost data: {error}. Nothing was changed: a run would remove these "
+            "entries from the new Redis. If users really removed so many, use --many-removed"
         ) from None
 
 

@@ -15,6 +15,8 @@ from bellhop.store.migration_scripts import REMEMBERED_S, EntryToCopy
 from bellhop.store.scripts import Argument
 
 NAME_BYTES = 16
+GONE = -2
+"""What Redis answers to PTTL if there is no such key."""
 OF_USERS = ("devices", "person", "phones", "missed")
 """The kinds of keys that name one user."""
 Entries = Mapping[bytes, bytes]
@@ -81,6 +83,7 @@ def read_as(
 ) -> list[KeyOnBothSides]:
     """Read keys whose kinds are known."""
     there, left = _read(former, kinds), _left(former, kinds)
+    there |= {key: {} for key, left_ms in left.items() if left_ms == GONE}  # it has expired meanwhile
     _leave_out_moved_devices(former, there)
     here = _read(new, kinds)
     copied = {key: copied_key_of(key, secret, new) for key in kinds}

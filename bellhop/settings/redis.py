@@ -14,10 +14,6 @@ def _redis_url(url: str) -> str:
     return url
 
 
-def _other_url(url: str | None) -> str | None:
-    return url and _redis_url(url)
-
-
 class RedisSettings(SettingsSection):
     """How to connect to Redis."""
 
@@ -25,9 +21,6 @@ class RedisSettings(SettingsSection):
     """URL of Redis or Valkey, version 6.2 or newer: redis://, rediss:// (TLS), unix://, with Sentinel
     redis+sentinel://host:port,host:port/service/0, or, for Redis Cluster, redis+cluster://host:port,host:port
     (docs/redis.md). If it is not set, REDIS_TLS_URL counts, then REDIS_URL, which many platforms set."""
-    redis_other_url: Annotated[str | None, AfterValidator(_other_url), Field(repr=False)] = None
-    """While you move to another Redis: the URL of the other one, for web processes. An event about a call that only the
-    other one knows goes there (docs/moving-redis.md)."""
     redis_ca_file: ReadableFile | None = None
     """CA certificate to trust for rediss://, instead of the system's CAs."""
     redis_partitions: Annotated[int, Field(ge=1, le=MOST_PARTITIONS)] = PARTITIONS
@@ -45,8 +38,6 @@ class RedisSettings(SettingsSection):
             if not self.redis_url.startswith("rediss"):
                 raise ValueError(_no_effect("redis_ca_file", "rediss://, rediss+sentinel:// or rediss+cluster://"))
             self.redis_url = with_ca(self.redis_url, str(self.redis_ca_file))
-            if (self.redis_other_url or "").startswith("rediss"):
-                self.redis_other_url = with_ca(str(self.redis_other_url), str(self.redis_ca_file))
         return self
 
     @model_validator(mode="after")

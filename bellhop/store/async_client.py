@@ -52,16 +52,13 @@ class Store:
         self._servers, self._own = servers, own
 
     @classmethod
-    def from_url(
-        cls, url: str, *, connections: int = 16, timeout_s: Seconds = Seconds(2.0), any_count: bool = False
-    ) -> Self:
+    def from_url(cls, url: str, *, connections: int = 16, timeout_s: Seconds = Seconds(2.0)) -> Self:
         """Prepare a connection, and up to `connections` for `client`; see `redis_url` for the URLs.
 
         `timeout_s` limits connecting, and waiting for an answer. A blocking command delays all commands after it. So it
-        needs a separate Store, with a `timeout_s` that is longer than the command blocks. `any_count`: a cluster may
-        have another installation with another number of partitions.
+        needs a separate Store, with a `timeout_s` that is longer than the command blocks.
         """
-        address = parse(url)._replace(any_count=any_count)
+        address = parse(url)
         servers = ClusterServers if address.nodes else SingleServer
         return cls(servers.of(address, connections=connections, timeout_s=timeout_s))
 

@@ -41,8 +41,6 @@ class RedisAddress(NamedTuple):
     """Host and port of some nodes of a cluster, which name the others; empty if Redis is not a cluster."""
     partitions: int = 1
     """The number of partitions; 1 if Redis is not a cluster."""
-    any_count: bool = False
-    """Whether the cluster may have another installation, with another number of partitions."""
 
     def of_node(self, host: str, port: int) -> "RedisAddress":
         """Return the address of one node of the cluster."""

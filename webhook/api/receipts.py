@@ -78,8 +78,7 @@ def report() -> Response:
     if answer := context.refused_receipts.answer_of(mac, now):
         raise ApiError(REFUSED[answer["verdict"]])
     phone_ms = sent.at if sent.rang_at is None else sent.rang_at
-    report = PhoneReport(ticket, sent.receipt, sent.event, sent.reason, phone_ms)
-    applied = apply_report(context.of_call(ticket.tenant, ticket.cid), report)
+    applied = apply_report(context, PhoneReport(ticket, sent.receipt, sent.event, sent.reason, phone_ms))
     if applied.verdict in REFUSED:
         context.refused_receipts.note(mac, {"verdict": applied.verdict}, now)
         raise ApiError(REFUSED[applied.verdict])

@@ -7,7 +7,6 @@ from dataclasses import dataclass
 
 import msgspec
 import structlog
-from redis.exceptions import RedisError
 from structlog.contextvars import bind_contextvars, reset_contextvars
 
 from bellhop.clock import Micros, Seconds, elapsed, from_nanoseconds, seconds
@@ -18,7 +17,6 @@ from bellhop.privacy.forgetting_people import KnownForgotten
 from bellhop.store.call_scripts import WEBHOOK_TTL_S
 from bellhop.store.homes import partition_with
 from bellhop.store.keys import call_key, check_key, trail_key, user_key, webhook_key
-from bellhop.store.retry import is_away
 from bellhop.telemetry import metrics
 from bellhop.telemetry.last_webhook import LAST_WEBHOOKS
 from bellhop.telemetry.outage import Outage
@@ -26,7 +24,7 @@ from bellhop.telemetry.turned_away import TURNED_AWAY
 from bellhop.trail import WebhookOutdated, encode
 from webhook.intake.apply import Verdict, apply, webhook_digest
 from webhook.intake.effects import EffectRules, effects
-from webhook.intake.events import Event, Ignored, MembersEvent, Ring, UnreadableEvent, UserChanged
+from webhook.intake.events import Event, Ignored, UnreadableEvent, UserChanged
 from webhook.intake.frequent_repeats import FrequentRepeats
 from webhook.intake.noted_events import note_event
 from webhook.intake.parsing import parse
@@ -69,8 +67,6 @@ class Intake:
     """Who was forgotten in the last day."""
     most_waiting: int = 0
     """How many rings of one tenant may wait; 0 if there is only one tenant: it has no bound."""
-    other: "Intake | None" = None
-    """The intake of the other Redis, while the installation moves."""
 
 
 class PutOffError(Exception):
@@ -135,7 +131,7 @@ def _receive(
         is_forgotten = bool(intake.forgotten.people.of(tenant)(event.user_id))
         verdict = apply_user_event(intake.redis, tenant, event, arrival.now, is_forgotten=is_forgotten)
     else:
-        verdict = _apply_where_known(intake, tenant, webhook_id, claim, event, arrival, attempt)
+        verdict = _apply(intake, tenant, webhook_id, claim, event, arrival, attempt)
         if verdict is Verdict.IGNORED:
             note_event(intake.redis, tenant, event, arrival.now)
         learn_revocations(intake.redis, tenant, event, arrival.now)
@@ -185,43 +181,6 @@ def _drop_outdated(intake: Intake, tenant: str, event: Event, claim: str, now: M
     TURNED_AWAY.add("outdated", tenant, known_app=True)
     log.warning("webhook_outdated", type=event.type, tenant=tenant)
     return {"status": "outdated"}
-
-
-def _apply_where_known(
-    intake: Intake, tenant: str, webhook_id: str, claim: str, event: Event, arrival: StreamTime, attempt: int | None
-) -> Verdict:
-    """Apply an event in each Redis that knows its call; in the own one if it is a ring, or if no Redis knows the call.
-
-    An event that may send pushes goes to one Redis only. While the other one is away, its calls get no events.
-    """
-    if intake.other is None or isinstance(event, Ring) or not event.cid:
-        return _apply(intake, tenant, webhook_id, claim, event, arrival, attempt)
-    is_here, verdict = knows_call(intake.redis, tenant, event.cid), None
-    if not (is_here and isinstance(event, MembersEvent)):
-        try:
-            verdict = _apply_in_other(intake.other, tenant, webhook_id, claim, event, arrival, attempt)
-        except RedisError as error:
-            if not is_away(error):
-                raise
-    if verdict is None or is_here:
-        return _apply(intake, tenant, webhook_id, claim, event, arrival, attempt)
-    return verdict
-
-
-def _apply_in_other(
-    other: Intake, tenant: str, webhook_id: str, claim: str, event: Event, arrival: StreamTime, attempt: int | None
-) -> Verdict | None:
-    """Apply an event in the other Redis; None if that does not know the call."""
-    if not knows_call(other.redis, tenant, event.cid):
-        return None
-    clock = other.clocks[tenant].beside(call_key(tenant, event.cid))
-    there = clock.at_arrival(event.at, Micros(arrival.now + arrival.redis_ahead_us), may_be_late=True)
-    return _apply(other, tenant, webhook_id, claim, event, there, attempt)
-
-
-def knows_call(redis: IntakeRedis, tenant: str, cid: str) -> bool:
-    """Return whether this Redis has the call. Raises redis.exceptions.RedisError."""
-    return bool(redis.call("EXISTS", call_key(tenant, cid)))
 
 
 def _apply(

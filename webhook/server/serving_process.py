@@ -71,10 +71,11 @@ async def _serve(
     loop, stop = asyncio.get_running_loop(), asyncio.Event()
     for number in stop_signals.STOP_SIGNALS:
         signal.signal(number, lambda *_: loop.call_soon_threadsafe(stop.set))
-    connections = [open_on_the_loop(each) for each in (context, context.other) if each]
-    for each in connections:
-        with contextlib.suppress(RedisError):
-            await each.prompt().load_scripts()
+    connections = LoopConnections(partial(Store.from_url, context.settings.redis_url, timeout_s=REDIS_TIMEOUT_S))
+    if not context.settings.redis_wait_replicas:  # WAIT would block the connection that all views share
+        context.intake_redis.use_on_the_loop(connections)
+    with contextlib.suppress(RedisError):
+        await connections.prompt().load_scripts()
     on_loop = partial(runs_on_loop, context.intake_redis)
     limits = limits_for_webhooks(limits, context.body_limits.max_bytes)
     streams = live_streams(context.settings, limits) if context.settings.live else None
@@ -90,18 +91,8 @@ async def _serve(
         await loop.connect_accepted_socket(server.connection, client)
     await server.stop()
     keeping_time.cancel()
-    for each in connections:
-        await each.close()
+    await connections.close()
     stop_signals.ignore()  # before the loop ends, as the handlers above need it
-
-
-def open_on_the_loop(context: WebContext) -> LoopConnections:
-    """Let views run on the event loop; returns their connections."""
-    store = partial(Store.from_url, context.settings.redis_url, timeout_s=REDIS_TIMEOUT_S, any_count=context.any_count)
-    connections = LoopConnections(store)
-    if not context.settings.redis_wait_replicas:  # WAIT would block the connection that all views share
-        context.intake_redis.use_on_the_loop(connections)
-    return connections
 
 
 def live_streams(settings: Settings, limits: RequestLimits) -> LiveStreams:

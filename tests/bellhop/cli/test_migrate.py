@@ -296,3 +296,16 @@ def test_a_run_refuses_to_bring_back_what_it_has_forgotten(old, new):
     away = Installation("redis://:hunter2@127.0.0.1:1/0")
     output = bellhop(away, new, status=1)
     assert "Redis does not answer at 127.0.0.1:1" in output and "hunter2" not in output
+
+
+def test_a_former_redis_that_lost_its_data_removes_nothing(old, new, cluster_server):
+    for number in range(30):
+        old.register(f"user-{number}")
+    bellhop(old, new, "--dry-run")
+    assert [node.ask("DBSIZE") for node in cluster_server.nodes] == [0, 0, 0], "a dry run changes nothing"
+    migrate(old, new)
+    before = new.all_keys()
+    old.call("FLUSHDB")
+    assert "has probably lost data: it has 0 keys to copy, and had 30" in bellhop(old, new, status=1)
+    assert new.all_keys() == before
+    assert migrate(old, new, "--many-removed")["devices"] == {"removed": 30}
