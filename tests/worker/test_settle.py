@@ -466,7 +466,7 @@ async def test_a_round_that_expires_in_settling_stays_away(store, post, redis_ur
         post(event)
 
     class Expires:
-        together = store.together
+        together, partitions = store.together, store.partitions
 
         async def script(self, name, keys, args):
             if name == "calls/settle_call":
