@@ -19,7 +19,7 @@ from tests.cluster_bus import ClusterBus
 
 LONGEST_CHANGE_S = 30.0
 FAILOVER_AGAIN_S = 6.0
-"""On a busy machine, a replica may not take over in the five seconds that Redis allows: it is asked again after this."""
+"""On a busy machine, a replica may not take over in the five seconds that Redis allows. Then it is asked again."""
 HOST = "127.0.0.1"
 REPLICATION = "replication"
 """The Redis user of the replicas. A node that is cut off refuses it."""

@@ -38,10 +38,10 @@ from tests.factories import web_settings
 from tests.proxy import Proxy
 from webhook.app import create_app
 from webhook.intake.apply import webhook_digest
-from webhook.intake_redis import LATE_S
+from webhook.intake_redis import LATE_S, LoopConnections
 from webhook.loop_greenlet import LoopGreenlet, LoopGreenlets, on_the_loop, wait_for
 from webhook.server.request_server import RequestServer
-from webhook.server.serving_process import LIMITS, limits_for_webhooks, open_on_the_loop, runs_on_loop
+from webhook.server.serving_process import LIMITS, limits_for_webhooks, runs_on_loop
 from webhook.server.webhook_bodies import WebhookBodies
 
 USER = {"type": "user.deleted", "created_at": "2026-11-25T20:00:00Z", "user": {"id": "ben"}}
@@ -57,7 +57,9 @@ async def serving(redis_url, *, on_loop=True, **settings):
     app = create_app(web_settings(redis_url, **settings))
     context = app.extensions["context"]
     intake_redis = context.intake_redis
-    connections = [open_on_the_loop(each) for each in (context, context.other) if each and on_loop]
+    connections = LoopConnections(partial(Store.from_url, redis_url, timeout_s=1.0))
+    if on_loop:
+        intake_redis.use_on_the_loop(connections)
     limits = limits_for_webhooks(LIMITS, context.body_limits.max_bytes)
     server = RequestServer(app, limits, 2, partial(runs_on_loop, intake_redis), WebhookBodies(context))
     listening = await asyncio.get_running_loop().create_server(server.connection, "127.0.0.1", 0)
@@ -67,8 +69,7 @@ async def serving(redis_url, *, on_loop=True, **settings):
     finally:
         listening.close()
         await server.stop()
-        for each in connections:
-            await each.close()
+        await connections.close()
 
 
 @asynccontextmanager
@@ -133,22 +134,6 @@ def a_receipt(redis_client, call):
     redis_client.hset(round_key("default", call.cid, int(started_at)), "to:" + "ab" * 10, "ben")
     ticket = Ticket("default", call.cid, int(started_at), "fcm", "ab" * 10)
     return sign_ticket(RECEIPTS["receipt_secret"].encode(), ticket)
-
-
-@pytest.mark.parametrize("server", SERVERS.values(), ids=SERVERS)
-async def test_a_call_ends_in_the_redis_where_it_rang(redis_url, redis_client, server):
-    call = SampleCall()
-    async with server(redis_url) as post:
-        await post(call.ring("ben"))
-    another = f"{redis_url.removesuffix('/0')}/1"
-    async with server(another, redis_other_url=redis_url, **RECEIPTS) as post:
-        receipt = a_receipt(redis_client, call)
-        assert await post.report({"receipt": receipt, "event": "declined"}) == 204
-        assert await post(call.accepted("jane"), "w2") == (200, {"status": "taken"})
-    stamps = {name.partition(b":")[2] for name in redis_client.hgetall(call_key("default", call.cid))}
-    assert {b"ben", b"jane"} <= {name.partition(b":")[0] for name in stamps}
-    with redis.Redis.from_url(another) as client:
-        assert not client.exists(call_key("default", call.cid))
 
 
 @pytest.mark.parametrize("server", [serving, partial(serving, on_loop=False), serving_elsewhere], ids=SERVERS)
