@@ -15,7 +15,7 @@ from redis.exceptions import RedisError
 
 from bellhop.clock import Seconds
 from bellhop.store.bells import ring
-from bellhop.store.cluster_map import NO_NODE, READ_AGAIN_S, SLOTS_COMMAND, ClusterMap, Node, away, unsent
+from bellhop.store.cluster_map import NO_NODE, READ_AGAIN_S, SLOTS_COMMAND, ClusterMap, Node, away, unsent, why_again
 from bellhop.store.cluster_sending import NodeBatch, sendings
 from bellhop.store.homes import Partition, partitions
 from bellhop.store.keys import bell_key
@@ -246,6 +246,8 @@ class Bells:
         keys = {bell_of.key(bell_key(queue)): queue for queue in queues}
         (answer,) = await self._server.exchange([("BZPOPMIN", *keys, wait_s)])
         if isinstance(answer, RedisError):
+            if not (away(answer) or why_again(answer)):
+                raise answer
             await self._servers.read_map(avoid=self.node)
             raise RedisConnectionError(str(answer))
         return (keys[answer[0].decode()], Partition(answer[1].decode())) if answer else None

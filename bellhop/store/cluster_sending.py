@@ -20,6 +20,7 @@ from bellhop.store.cluster_map import (
     ClusterMap,
     Node,
     SendAgain,
+    away,
     away_for_now,
     target_of,
     why_again,
@@ -59,7 +60,8 @@ class _Pending:
 
     numbers: list[int]
     asking: dict[Partition, Node] = field(default_factory=dict)
-    """Where some commands go now, although the slot has not moved yet."""
+    """Where the first of a partition's commands goes now, although the slot has not moved yet. Those behind it wait,
+    since their keys may be elsewhere."""
     pause_s: Seconds = Seconds(0.0)
     unknown_scripts: list[Node] = field(default_factory=list)
 
@@ -74,14 +76,14 @@ def sendings(
     answers: list[Any] = [RedisConnectionError(NO_NODE)] * len(routed)
     pending, give_up_s = _Pending(list(range(len(routed)))), time.monotonic() + PATIENCE_S
     while pending.numbers and time.monotonic() < give_up_s:
-        batches = _batches(pending, routed, cluster, among)
+        batches, waiting = _batches(pending, routed, cluster, among)
         found = yield Sending(batches, pending.pause_s, pending.unknown_scripts)
-        pending = _Pending([])
+        pending = _Pending(waiting)
         for batch, of_batch in zip(batches, found, strict=True):
             counted = [of_batch[place] for place in batch.places]
             answers = _noted(batch, counted, answers)
             _note_what_is_left(batch, counted, routed, cluster, pending)
-        pending.numbers.sort()
+        pending.numbers = _without_those_behind_a_failure(batches, answers, routed, pending.numbers)
     return [away_for_now(answer) for answer in answers]
 
 
@@ -89,6 +91,17 @@ def _noted(batch: NodeBatch, counted: Sequence[Any], answers: list[Any]) -> list
     for number, answer in zip(batch.numbers, counted, strict=True):
         answers[number] = answer
     return answers
+
+
+def _without_those_behind_a_failure(
+    batches: Sequence[NodeBatch], answers: list[Any], routed: Sequence[Routed], numbers: Sequence[int]
+) -> list[int]:
+    """Return which commands are still to be sent, in order. If the node that was asked is away, so are those behind."""
+    asked = (number for batch in batches if batch.asking for number in batch.numbers)
+    failures = {routed[number].partition: answers[number] for number in asked if away(answers[number])}
+    for number in numbers:
+        answers[number] = failures.get(routed[number].partition, answers[number])
+    return sorted(number for number in numbers if routed[number].partition not in failures)
 
 
 def _note_what_is_left(
@@ -124,11 +137,17 @@ def _follow(
 
 def _batches(
     pending: _Pending, routed: Sequence[Routed], cluster: ClusterMap, among: Sequence[Partition]
-) -> list[NodeBatch]:
+) -> tuple[list[NodeBatch], list[int]]:
+    """Return what to send now, and which commands wait until the one before them in their partition has run."""
     batches: dict[tuple[Node, bool], NodeBatch] = {}
+    asked, waiting = set[Partition](), list[int]()
     for number in pending.numbers:
         partition, command, _ = routed[number]
-        asking = partition in pending.asking
+        if partition in asked:
+            waiting.append(number)
+            continue
+        if asking := partition in pending.asking:
+            asked.add(partition)
         node = pending.asking[partition] if asking else cluster.node_of(partition)
         if node is None:
             continue
@@ -140,7 +159,7 @@ def _batches(
         batch.places.append(len(batch.commands))
         batch.commands.append(by_digest(command) if asking and isinstance(command, Command) else command)
         batch.commands.extend(_bells_behind(command, partition, node, cluster, among))
-    return list(batches.values())
+    return list(batches.values()), waiting
 
 
 def _bells_behind(

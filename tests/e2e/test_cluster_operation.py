@@ -23,7 +23,7 @@ from bellhop.sandbox.redis_server import NoTlsError, RedisServer
 from bellhop.sandbox.stream_webhooks import SampleCall
 from bellhop.sandbox.tls import Authority
 from bellhop.store.async_client import Store
-from bellhop.store.blocking_client import blocking, partitions_of
+from bellhop.store.blocking_client import blocking, partitions_of, servers_of
 from bellhop.store.cluster_facts import ClusterFacts, NodeFacts, NodePlace, Reading, clock_complaint, read_places
 from bellhop.store.cluster_map import away
 from bellhop.store.keys import bell_key
@@ -36,6 +36,7 @@ from tests.redis_cluster import RedisCluster
 from tests.waiting import come_true
 from tests.webhook.console.conftest import logged_in
 from webhook.app import create_app
+from worker.queue.rq_adapter import RqWorkerRecord
 
 OTHER_NUMBER = "holds an installation with 16 partitions, and BELLHOP_REDIS_PARTITIONS is 8: set it to 16"
 QUEUE = "bellhop-rings"
@@ -152,6 +153,9 @@ def test_the_documented_users_may_use_a_cluster(cluster, user):
         try_to_write(redis)
         if user == "worker":
             assert redis.execute_command("BZPOPMIN", partitions_of(redis)[0].key(bell_key(QUEUE)), 0.01) is None
+            with servers_of(redis)[0].pubsub() as channel:
+                channel.subscribe(RqWorkerRecord(url, "w-1", [QUEUE]).pubsub_channel_name)
+                assert channel.get_message(timeout=5)["type"] == "subscribe"
     for node in cluster.nodes:
         assert node.ask("ACL", "LOG") == []
         node.ask("ACL", "DELUSER", user)

@@ -77,8 +77,10 @@ class SentPushes:
 
     async def keep_restoring(self, store: Store) -> None:
         """Restore the records of each partition whenever the connection to its server was opened anew."""
-        stores = {partition: store.at(partition) for partition in store.partitions}
-        await asyncio.gather(*(self._keep_restoring(place, at, at.connection) for place, at in stores.items()))
+        async with asyncio.TaskGroup() as group:
+            for partition in store.partitions:
+                at = store.at(partition)
+                group.create_task(self._keep_restoring(partition, at, at.connection))
 
     async def _keep_restoring(self, partition: Partition, store: Store, connection: Hashable) -> None:
         while True:

@@ -17,7 +17,9 @@ from bellhop.clock import Seconds
 from bellhop.store.async_client import Store
 from bellhop.store.cluster_map import Node
 from bellhop.store.homes import Partition
+from bellhop.store.retry import is_away
 from worker.queue.background import keep_running
+from worker.queue.job_store import log_refusal_and_pause
 from worker.queue.job_taker import JobTaker
 
 BELL_WAIT_S, BELL_ANSWER_S = Seconds(5.0), Seconds(6.0)
@@ -80,8 +82,11 @@ class BellTaker:
                 await self._until_ready()
                 try:
                     rung = await bells.wait([self._queue], BELL_WAIT_S)
-                except RedisError:  # the lease logs that it is away
-                    await asyncio.sleep(AWAY_PAUSE_S)
+                except RedisError as error:
+                    if is_away(error):  # the lease logs that
+                        await asyncio.sleep(AWAY_PAUSE_S)
+                    else:
+                        await log_refusal_and_pause("BZPOPMIN", error)
                     continue
                 if rung is not None and rung[1] in self._takers:
                     await self._finished(self._take_from(rung[1]))
@@ -102,13 +107,22 @@ class BellTaker:
                 await self._finished(self._take_from(partition))
 
     async def _take_from(self, partition: Partition) -> None:
-        if await self._takers[partition].take_waiting():
-            with contextlib.suppress(RedisError):
-                await self._store.ring_bell(self._queue, partition)
+        taker = self._takers[partition]
+        if await taker.take_waiting():
+            self._begin(self._ring_again(partition, taker.again_s))  # the bells of other partitions do not wait for it
+
+    async def _ring_again(self, partition: Partition, after_s: Seconds) -> None:
+        await asyncio.sleep(after_s)
+        with contextlib.suppress(RedisError):
+            await self._store.ring_bell(self._queue, partition)
 
     async def _finished(self, take: Coroutine[Any, Any, None]) -> None:
         """Wait for a take. It goes on if this wait is cancelled."""
-        task = asyncio.create_task(take)
+        await asyncio.shield(self._begin(take))
+
+    def _begin(self, work: Coroutine[Any, Any, None]) -> asyncio.Task[None]:
+        """Begin work that this worker ends before it stops."""
+        task = asyncio.create_task(work)
         self._takes.add(task)
         task.add_done_callback(self._takes.discard)
-        await asyncio.shield(task)
+        return task

@@ -21,6 +21,8 @@ class ConcurrencyLimit:
         self._closed = False
         self._tenants: Counter[str] = Counter()
         """By tenant, the jobs in memory. Jobs without a tenant are not counted."""
+        self.taking = asyncio.Lock()
+        """Held while jobs are taken from one of several partitions, if tenants take turns."""
 
     @property
     def tenants_with_share(self) -> list[str]:

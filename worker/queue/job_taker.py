@@ -37,7 +37,8 @@ class JobTaker:
         self._part, self._queue, self._stopping = part, queue, stopping
         self._limit, self._isolation = part.jobs.limits[queue], part.jobs.isolation
         self._in_turn, self._wind_up_s = in_turn, wind_up_s
-        self._taking = asyncio.Lock()
+        # If tenants take turns, a take must know what the takes from other partitions have begun.
+        self._taking = self._limit.taking if in_turn else asyncio.Lock()
 
     async def keep_taking(self, store: Store) -> None:
         """Wait for jobs, take them and start them, until this worker stops. A take blocks the store's connection."""
@@ -69,15 +70,17 @@ class JobTaker:
                 return False
             if self._limit.full or not self._isolation.is_over:
                 return True
-            more = await self._take(await self._limit.acquire(TAKEN_AT_ONCE), take)
-            if more and self._limit.tenants_with_share:  # perhaps only jobs of these tenants wait
-                await asyncio.sleep(TAKE_AGAIN_S)
-            return more
+            return await self._take(await self._limit.acquire(TAKEN_AT_ONCE), take)
 
     async def until_ready(self) -> None:
         """Wait until there is room for a job, and no suspect runs alone."""
         await self._limit.wait_for_place()
         await self._isolation.over()
+
+    @property
+    def again_s(self) -> Seconds:
+        """When to take again if more jobs wait: perhaps they are only of tenants that may begin none here."""
+        return TAKE_AGAIN_S if self._limit.tenants_with_share else Seconds(0.0)
 
     @property
     def is_taking(self) -> bool:

@@ -151,13 +151,12 @@ class QueueWorker:
         return [part.jobs for part in self._parts]
 
     def _work_beside_jobs(self) -> list[Callable[[], Awaitable[None]]]:
-        channel = self._rq_record.pubsub_channel_name
         # RQ's tools send commands by this name, also where the names of keys have a tag.
-        channels = dict.fromkeys([channel, *(part.partition.key(channel) for part in self._parts)])
+        channels = [self._rq_record.pubsub_channel_name]
         first, *others = (part.lease for part in self._parts)
         neighbours = partial(look_after_neighbours, first, [lease.store for lease in others])
         regular = (work for part in self._parts for work in part.regular_work)
-        return [*regular, neighbours, RqCommands(self._store, list(channels), self._obey).listen, *self._background]
+        return [*regular, neighbours, RqCommands(self._store, channels, self._obey).listen, *self._background]
 
     async def _prepared(self) -> list[asyncio.Task[None]]:
         """Run `prepare`, and wait for it up to `PREPARE_S`; returns its task."""

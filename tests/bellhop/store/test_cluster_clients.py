@@ -128,6 +128,29 @@ async def test_an_email_and_its_calls_may_be_on_different_nodes(store):
     assert await store.call("LRANGE", keys.trail_key(round_.tenant, round_.cid), 1, -1) == [b"waiting", b"sent"]
 
 
+async def test_a_slot_that_begins_to_move_hides_no_key(store, redis, cluster):
+    """Its node answers ASK for each key that does not exist, also before the first key has moved."""
+    partition = store.partitions[2]
+    names = {f"user{number}": keys.devices_key("moving", f"user{number}") for number in range(400)}
+    absent, *stored = [user for user, key in names.items() if partition_with(key, store.partitions) == partition]
+    slot = slot_of(partition.tag)
+    source = cluster.node_of(slot)
+    target = next(node for node in cluster.here() if node is not source)
+    await store.together(*(("HSET", keys.devices_key("moving", user), "key", user) for user in stored))
+    target.ask("CLUSTER", "SETSLOT", slot, "IMPORTING", source.id)
+    source.ask("CLUSTER", "SETSLOT", slot, "MIGRATING", target.id)
+    try:
+        reads = [("HVALS", keys.devices_key("moving", user)) for user in (absent, *stored)]
+        wanted = [[], *([user.encode()] for user in stored)]
+        assert await store.together(*reads, in_order=False) == wanted
+        assert together(redis, *reads) == wanted
+        assert together(redis, ("EXISTS", reads[0][1]), ("HSET", reads[1][1], "key", stored[0])) == [0, 0]
+        assert target.ask("CLUSTER", "COUNTKEYSINSLOT", slot) == 0
+    finally:
+        for node in (source, target):
+            node.ask("CLUSTER", "SETSLOT", slot, "STABLE")
+
+
 async def test_nothing_is_sent_behind_a_node_that_is_away(store, redis, cluster):
     """A later command may rely on an earlier one: the claim of an e-mail ends when its lines are on the trails."""
     lookups = [keys.lookup_key("acme", user) for user in USERS]

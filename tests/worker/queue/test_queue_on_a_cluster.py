@@ -15,12 +15,14 @@ import redis
 from click.testing import CliRunner
 
 from bellhop.cli import main
+from bellhop.clock import Seconds
 from bellhop.sandbox.child_process import end_with_parent
 from bellhop.store.async_client import Store
-from bellhop.store.homes import partitions, slot_of
-from bellhop.store.keys import rq_job_key, rq_queue_key
+from bellhop.store.homes import Partition, partitions, slot_of
+from bellhop.store.keys import rq_job_key, rq_queue_key, tenant_queue_key, turns_key
 from tests.redis_cluster import RedisCluster
 from tests.worker.queue.conftest import RUNNER, eventually
+from worker.queue.queue_worker import QueueWorker
 
 PARTITIONS = partitions(16)
 QUEUES = {"rings": 200, "notices": 200, "mail": 10, "events": 10}
@@ -110,6 +112,40 @@ async def test_a_killed_workers_jobs_run_again_in_all_partitions(
     start_worker()
     killed.kill()
     eventually(lambda: set(began(redis_client).values()) == {2}, "the second worker begins them")
+
+
+async def test_a_tenant_with_jobs_in_all_partitions_leaves_places(cluster: RedisCluster, store: Store) -> None:
+    running: set[str] = set()
+
+    async def run(payload: dict[str, str]) -> None:
+        running.add(payload["label"])
+        await asyncio.sleep(600)
+
+    async def put(label: str, tenant: str, partition: Partition) -> None:
+        data = json.dumps(["jobs.sleep", None, [{"label": label}], {}])
+        fields = {"status": "queued", "origin": "rings", "data": data, "timeout": 600, "tenant": tenant}
+        job = ("HSET", rq_job_key(label), *(part for pair in fields.items() for part in pair))
+        waits = ("RPUSH", tenant_queue_key("rings", tenant), label), ("ZADD", turns_key("rings"), "NX", 1, tenant)
+        await store.at(partition).together(job, *waits)
+        await store.ring_bell("rings", partition)
+
+    for node in cluster.nodes:
+        node.ask("FLUSHALL")  # what the test before has left
+    for number, partition in enumerate(PARTITIONS):
+        await put(f"loud-{number}", "loud", partition)
+    worker = QueueWorker(
+        cluster.url, {"rings": 6}, {"jobs.sleep": run}, grace_s=Seconds(0.1), wind_up_s=Seconds(1.0), in_turn=True
+    )
+    working = asyncio.create_task(worker.run())
+    while len(running) < 4:
+        await asyncio.sleep(0.05)
+    await put("quiet", "quiet", PARTITIONS[5])
+    while "quiet" not in running:
+        await asyncio.sleep(0.05)
+    assert len(running) == 5, "a tenant alone has four fifths of the places"
+    worker.stop()
+    worker.stop()
+    await working
 
 
 async def test_rq_suspends_a_worker_in_one_partition(
