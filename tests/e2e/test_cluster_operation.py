@@ -3,6 +3,7 @@
 import hmac
 import json
 import re
+import signal
 from pathlib import Path
 
 import pytest
@@ -285,6 +286,16 @@ def test_rq_suspends_the_workers_of_one_partition_or_of_all(cluster, redis_of):
         assert suspended() == expected
 
 
+@pytest.fixture
+def own_signals():
+    """RQ's worker sets signal handlers in this process, and leaves them."""
+    before = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)}
+    yield
+    for number, handler in before.items():
+        signal.signal(number, handler)
+
+
+@pytest.mark.usefixtures("own_signals")
 def test_rqs_own_worker_runs_jobs_of_a_partition(cluster):
     of_partition = queue(cluster, 9)
     job = of_partition.enqueue("operator.add", 1, 2)
