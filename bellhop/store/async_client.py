@@ -114,24 +114,19 @@ class Store:
         return self._servers.behind_s
 
     @property
-    def nodes(self) -> Sequence[Node]:
-        """The nodes of a cluster that have partitions, as far as this client knows; empty for one server."""
-        return self._servers.nodes if isinstance(self._servers, ClusterServers) else ()
-
-    @property
     def bell_places(self) -> Set[tuple[Node, Partition]]:
         """The nodes of a cluster that have partitions, each with the partition that has its bells."""
-        assert isinstance(self._servers, ClusterServers)  # noqa: S101 - one server has no `nodes`
+        assert isinstance(self._servers, ClusterServers)  # noqa: S101 - only a cluster has bells
         return self._servers.bell_places
 
     def bells(self, node: Node, timeout_s: Seconds) -> Bells:
         """Return what waits for the bells of a node of a cluster. `timeout_s` must be longer than it waits."""
-        assert isinstance(self._servers, ClusterServers)  # noqa: S101 - one server has no `nodes`
+        assert isinstance(self._servers, ClusterServers)  # noqa: S101 - only a cluster has bells
         return self._servers.bells(node, timeout_s)
 
     async def ring_bell(self, queue: str, partition: Partition) -> None:
         """Wake a worker for the jobs in a queue of a partition of a cluster."""
-        assert isinstance(self._servers, ClusterServers)  # noqa: S101 - one server has no `nodes`
+        assert isinstance(self._servers, ClusterServers)  # noqa: S101 - only a cluster has bells
         await self._servers.ring_bell(queue, partition)
 
     @property

@@ -19,7 +19,7 @@ from redis.retry import Retry
 from redis.sentinel import Sentinel, SentinelConnectionPool
 
 from bellhop.clock import Seconds
-from bellhop.store.blocking_cluster import ClusterRedis
+from bellhop.store.blocking_cluster import ClusterRedis, in_one_packet
 from bellhop.store.homes import ALONE, Partition
 from bellhop.store.redis_internals import parse_error
 from bellhop.store.redis_url import PLAIN, RedisAddress, parse
@@ -105,7 +105,7 @@ def together(redis: Redis, *commands: Command | tuple[Argument, ...], in_order: 
     node is away, commands for other nodes that come later in the order are not sent.
     """
     answers = (
-        redis.run(commands, in_order=in_order) if isinstance(redis, ClusterRedis) else _in_one_packet(redis, commands)
+        redis.run(commands, in_order=in_order) if isinstance(redis, ClusterRedis) else _on_one_server(redis, commands)
     )
     for answer in answers:
         if isinstance(answer, Exception):
@@ -113,11 +113,8 @@ def together(redis: Redis, *commands: Command | tuple[Argument, ...], in_order: 
     return answers
 
 
-def _in_one_packet(redis: Redis, commands: Sequence[Command | tuple[Argument, ...]]) -> list[Any]:
-    pipeline = redis.pipeline(transaction=False)
-    for command in commands:
-        pipeline.execute_command(*(by_digest(command) if isinstance(command, Command) else command))  # type: ignore[no-untyped-call]
-    answers: list[Any] = pipeline.execute(raise_on_error=False)
+def _on_one_server(redis: Redis, commands: Sequence[Command | tuple[Argument, ...]]) -> list[Any]:
+    answers = in_one_packet(redis, commands)
     for number, command in enumerate(commands):
         if isinstance(answers[number], NoScriptError) and isinstance(command, Command):
             answers[number] = redis.execute_command(*by_source(command))  # type: ignore[no-untyped-call]

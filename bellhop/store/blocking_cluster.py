@@ -9,13 +9,13 @@ from redis import Redis
 from redis.exceptions import ConnectionError as RedisConnectionError
 from redis.exceptions import RedisError
 
-from bellhop.store.cluster_map import NO_NODE, READ_AGAIN_S, SLOTS_COMMAND, ClusterMap, Node, away, unsent
-from bellhop.store.cluster_sending import NodeBatch, sendings
+from bellhop.store.cluster_map import NO_NODE, READ_AGAIN_S, SLOTS_COMMAND, ClusterMap, Node, away
+from bellhop.store.cluster_sending import NodeBatch, Sendings, sendings, sendings_in_order
 from bellhop.store.homes import Partition, partitions
 from bellhop.store.redis_url import RedisAddress
-from bellhop.store.routing import AnyCommand, Routed, merged, route, split, stages
+from bellhop.store.routing import AnyCommand, plan, route
 from bellhop.store.scripts import Command, by_digest, names, source
-from bellhop.store.sentinel import DEMOTED, LATE_S
+from bellhop.store.sentinel import LATE_S
 from bellhop.store.wrong_redis import count_commands, refuse_other_count, why_no_map
 
 NO_PIPELINE = "a cluster has no pipeline over all nodes: use bellhop.store.blocking_client.together"
@@ -88,41 +88,28 @@ class ClusterRedis(Redis):
             client.close()
 
     def _run(self, commands: Sequence[AnyCommand], *, in_order: bool, options: dict[str, Any]) -> list[Any]:
-        parts = [split(command, self.partitions) for command in commands]
-        routed = route([part for command in parts for part in command], self.partitions)
-        answers = iter(self._run_routed(routed, in_order=in_order, options=options))
-        return [
-            merged(command, [next(answers) for _ in of_command])
-            for command, of_command in zip(commands, parts, strict=True)
-        ]
-
-    def _run_routed(self, routed: Sequence[Routed], *, in_order: bool, options: dict[str, Any]) -> list[Any]:
+        routed, answers_of = plan(commands, self.partitions)
         if not self._fits:
             self._refuse_wrong_redis()
         if any(self._map.node_of(part.partition) is None for part in routed):
             self._read_map()
-        if not in_order or not routed:
-            return self._run_side_by_side(routed, options)
-        nodes = [self._map.node_of(part.partition) for part in routed]
-        answers: list[Any] = []
-        for stage in stages(nodes, [part.reads for part in routed]):
-            answers += self._run_side_by_side(routed[stage.start : stage.stop], options)
-            if not_sent := unsent(answers, len(routed)):
-                return [*answers, *not_sent]
-        return answers
+        order = sendings_in_order if in_order and routed else sendings
+        return answers_of(self._send(order(routed, self._map, self.partitions), options))
 
     def _refuse_wrong_redis(self) -> None:
         """Raise WrongRedisError if this is not a cluster, or has another number of partitions."""
         count = len(self.partitions)
         if self.nodes:
-            refuse_other_count(count, self._run_side_by_side(route(count_commands(count), self.partitions), {}))
+            routed = route(count_commands(count), self.partitions)
+            refuse_other_count(count, self._send(sendings(routed, self._map, self.partitions), {}))
         self._fits = True
 
-    def _run_side_by_side(self, routed: Sequence[Routed], options: dict[str, Any]) -> list[Any]:
-        steps, answers = sendings(routed, self._map, self.partitions), None
+    def _send(self, to_send: Sendings, options: dict[str, Any]) -> list[Any]:
+        """Send commands until each has run, or its node is away; returns their answers."""
+        answers = None
         try:
             while True:
-                sending = next(steps) if answers is None else steps.send(answers)
+                sending = next(to_send) if answers is None else to_send.send(answers)
                 for node in sending.unknown_scripts:
                     self._load_scripts(node)
                 time.sleep(sending.pause_s)
@@ -137,21 +124,19 @@ class ClusterRedis(Redis):
             if len(batch.commands) == 1:  # the answer may need the options of redis-py's method
                 answers = [client.execute_command(*_sent(batch.commands[0]), **options)]  # type: ignore[no-untyped-call]
             else:
-                answers = _in_one_packet(client, batch.commands)
+                answers = in_one_packet(client, batch.commands)
         except RedisError as error:
             answers = [error] * len(batch.commands)
         if any(away(answer) for answer in answers):
             self._read_map(avoid=batch.node)
             return [away(answer) or answer for answer in answers]
         if time.monotonic() - sent_at_s > LATE_S and not batch.asking:
-            # The node hung. It may have lost its slots meanwhile, and not know it yet.
             self._read_map(avoid=batch.node)
-            if any(self._map.node_of(partition) != batch.node for partition in batch.partitions):
-                return [RedisConnectionError(DEMOTED)] * len(answers)
+            return batch.confirmed(answers, self._map)
         return answers
 
     def _load_scripts(self, node: Node) -> None:
-        _in_one_packet(self.client_of(node), [("SCRIPT", "LOAD", source(name)) for name in names()])
+        in_one_packet(self.client_of(node), [("SCRIPT", "LOAD", source(name)) for name in names()])
 
     def _read_map(self, avoid: Node | None = None) -> None:
         asked_at_s = time.monotonic()
@@ -174,7 +159,8 @@ def _sent(command: AnyCommand) -> Sequence[Any]:
     return by_digest(command) if isinstance(command, Command) else command
 
 
-def _in_one_packet(client: Redis, commands: Sequence[AnyCommand]) -> list[Any]:
+def in_one_packet(client: Redis, commands: Sequence[AnyCommand]) -> list[Any]:
+    """Run commands on one server in one round trip; an error is an answer too."""
     with client.pipeline(transaction=False) as pipeline:
         for command in commands:
             pipeline.execute_command(*_sent(command))  # type: ignore[no-untyped-call]

@@ -15,14 +15,14 @@ from redis.exceptions import RedisError
 
 from bellhop.clock import Seconds
 from bellhop.store.bells import ring
-from bellhop.store.cluster_map import NO_NODE, READ_AGAIN_S, SLOTS_COMMAND, ClusterMap, Node, away, unsent, why_again
-from bellhop.store.cluster_sending import NodeBatch, sendings
+from bellhop.store.cluster_map import NO_NODE, READ_AGAIN_S, SLOTS_COMMAND, ClusterMap, Node, away, why_again
+from bellhop.store.cluster_sending import NodeBatch, Sendings, sendings, sendings_in_order
 from bellhop.store.homes import Partition, partitions
 from bellhop.store.keys import bell_key
 from bellhop.store.redis_url import RedisAddress
-from bellhop.store.routing import WITHOUT_KEYS, AnyCommand, Routed, merged, route, split, stages
+from bellhop.store.routing import WITHOUT_KEYS, AnyCommand, Routed, plan, route
 from bellhop.store.scripts import Argument, Command
-from bellhop.store.sentinel import DEMOTED, LATE_S
+from bellhop.store.sentinel import LATE_S
 from bellhop.store.single_server import SingleServer
 from bellhop.store.wrong_redis import count_commands, refuse_other_count, why_no_map
 
@@ -53,17 +53,12 @@ class ClusterServers:
         """Run commands on the nodes that have their keys; `own`: the partition of keys that each partition has."""
         if own is None and len(commands) == 1 and commands[0][0] in WITHOUT_KEYS:
             own = self._anywhere()
-        parts = [split(command, self.partitions, own) for command in commands]
-        routed = route([part for command in parts for part in command], self.partitions, own)
-        answers = iter(await self._run_routed(routed, in_order=in_order))
-        whole = [
-            merged(command, [next(answers) for _ in of_command])
-            for command, of_command in zip(commands, parts, strict=True)
-        ]
-        for answer in whole:
+        routed, answers_of = plan(commands, self.partitions, own)
+        answers = answers_of(await self._run_routed(routed, in_order=in_order))
+        for answer in answers:
             if isinstance(answer, RedisError):
                 raise answer
-        return whole
+        return answers
 
     def _anywhere(self) -> Partition:
         """Return a partition whose node answers: for a command that any node can run."""
@@ -90,18 +85,9 @@ class ClusterServers:
         return self._server(self._map.candidates()[0]).new_connection()
 
     @property
-    def nodes(self) -> Sequence[Node]:
-        """The nodes that have partitions, as far as this client knows."""
-        return self._map.nodes
-
-    @property
     def bell_places(self) -> Set[tuple[Node, Partition]]:
         """The nodes that have partitions, each with the partition whose keys are its bells."""
-        places: dict[Node, Partition] = {}
-        for partition in self.partitions:
-            if node := self._map.node_of(partition):
-                places.setdefault(node, partition)
-        return set(places.items())
+        return {(node, bell_of) for node in self._map.nodes if (bell_of := self.bell_of(node))}
 
     def bell_of(self, node: Node) -> Partition | None:
         """Return the partition whose keys are the bells of a node; None if the node has no partition."""
@@ -135,15 +121,8 @@ class ClusterServers:
             await self._refuse_wrong_redis()
         if any(self._map.node_of(part.partition) is None for part in routed):
             await self.read_map()
-        if not in_order:
-            return await self._run_side_by_side(routed)
-        nodes = [self._map.node_of(part.partition) for part in routed]
-        answers: list[Any] = []
-        for stage in stages(nodes, [part.reads for part in routed]):
-            answers += await self._run_side_by_side(routed[stage.start : stage.stop])
-            if not_sent := unsent(answers, len(routed)):
-                return [*answers, *not_sent]
-        return answers
+        order = sendings_in_order if in_order else sendings
+        return await self._send(order(routed, self._map, self.partitions))
 
     async def _refuse_wrong_redis(self) -> None:
         """Raise WrongRedisError if this is not a cluster, or has another number of partitions."""
@@ -151,15 +130,16 @@ class ClusterServers:
         if not self._map.nodes:
             raise why_no_map(self._no_map)
         count = len(self.partitions)
-        refuse_other_count(count, await self._run_side_by_side(route(count_commands(count), self.partitions)))
+        routed = route(count_commands(count), self.partitions)
+        refuse_other_count(count, await self._send(sendings(routed, self._map, self.partitions)))
         self._fits = True
 
-    async def _run_side_by_side(self, routed: Sequence[Routed]) -> list[Any]:
-        """Run commands until each has run, or its node is away. Those of one partition run in order."""
-        steps, answers = sendings(routed, self._map, self.partitions), None
+    async def _send(self, to_send: Sendings) -> list[Any]:
+        """Send commands until each has run, or its node is away; returns their answers."""
+        answers = None
         try:
             while True:
-                sending = next(steps) if answers is None else steps.send(answers)
+                sending = next(to_send) if answers is None else to_send.send(answers)
                 if sending.unknown_scripts:
                     await asyncio.gather(*(self._server(node).load_scripts() for node in sending.unknown_scripts))
                 if sending.pause_s:
@@ -182,17 +162,15 @@ class ClusterServers:
             await self.read_map(avoid=batch.node)
             return [away(answer) or answer for answer in answers]
         if time.monotonic() - sent_at_s > LATE_S and not batch.asking:
-            # The node hung. It may have lost its slots meanwhile, and not know it yet.
             await self.read_map(avoid=batch.node)
-            if any(self._map.node_of(partition) != batch.node for partition in batch.partitions):
-                return [RedisConnectionError(DEMOTED)] * len(answers)
+            return batch.confirmed(answers, self._map)
         return answers
 
     async def read_map(self, avoid: Node | None = None) -> None:
         """Ask the nodes where the slots are, at most every `READ_AGAIN_S`. `avoid`: a node that may not know it."""
         asked_at_s = time.monotonic()
         async with self._reading:
-            if self._read_at_s > asked_at_s or asked_at_s - self._read_at_s < READ_AGAIN_S:
+            if asked_at_s - self._read_at_s < READ_AGAIN_S:  # perhaps somebody else has just read it
                 return
             asking = [asyncio.create_task(self._slots_of(node)) for node in self._map.candidates(avoid)]
             try:

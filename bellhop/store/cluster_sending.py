@@ -23,11 +23,13 @@ from bellhop.store.cluster_map import (
     away,
     away_for_now,
     target_of,
+    unsent,
     why_again,
 )
 from bellhop.store.homes import Partition
-from bellhop.store.routing import AnyCommand, Routed
+from bellhop.store.routing import AnyCommand, Routed, stages
 from bellhop.store.scripts import Command, by_digest
+from bellhop.store.sentinel import DEMOTED
 
 
 class NodeBatch(NamedTuple):
@@ -41,6 +43,13 @@ class NodeBatch(NamedTuple):
     """Which of the routed commands these answer."""
     partitions: set[Partition]
     asking: bool
+
+    def confirmed(self, answers: list[Any], cluster: ClusterMap) -> list[Any]:
+        """Return the answers of a node that hung; errors if it has lost its slots meanwhile, and may not have known."""
+        if all(cluster.node_of(partition) == self.node for partition in self.partitions):
+            return answers
+        return [RedisConnectionError(DEMOTED)] * len(answers)
+
     """Whether the node has the keys before it has the slot."""
 
 
@@ -66,9 +75,22 @@ class _Pending:
     unknown_scripts: list[Node] = field(default_factory=list)
 
 
-def sendings(
-    routed: Sequence[Routed], cluster: ClusterMap, among: Sequence[Partition]
-) -> Generator[Sending, list[list[Any]], list[Any]]:
+Sendings = Generator["Sending", list[list[Any]], list[Any]]
+"""Yields what to send; gets the answers to the commands of its batches, and returns one answer for each command."""
+
+
+def sendings_in_order(routed: Sequence[Routed], cluster: ClusterMap, among: Sequence[Partition]) -> Sendings:
+    """Do as `sendings` does, but keep the order of commands also between nodes. Nothing follows one that is away."""
+    nodes = [cluster.node_of(part.partition) for part in routed]
+    answers: list[Any] = []
+    for stage in stages(nodes, [part.reads for part in routed]):
+        answers += yield from sendings(routed[stage.start : stage.stop], cluster, among)
+        if not_sent := unsent(answers, len(routed)):
+            return [*answers, *not_sent]
+    return answers
+
+
+def sendings(routed: Sequence[Routed], cluster: ClusterMap, among: Sequence[Partition]) -> Sendings:
     """Yield sendings; each gets the answers to the commands of its batches. Returns one answer for each command.
 
     An error is an answer too. If keys still move after `PATIENCE_S`, the answer is a ConnectionError.

@@ -125,12 +125,19 @@ class Partition(NamedTuple):
         return f"{space}:{{{self.tag}}}:{rest}"
 
 
-_TAG = re.compile(r"^(bellhop|rq):\{[^}]*\}:")
+_TAGGED = re.compile(r"(bellhop|rq):\{([^{}]+)\}:")
+
+
+def tag_of(key: str) -> str:
+    """Return the tag in the name of a key; empty if it has none."""
+    tagged = _TAGGED.match(key)
+    return tagged[2] if tagged else ""
 
 
 def without_tag(key: str) -> str:
     """Return the name that a key has on a single Redis, for its name in a partition."""
-    return _TAG.sub(r"\1:", key)
+    tagged = _TAGGED.match(key)
+    return f"{tagged[1]}:{key[tagged.end() :]}" if tagged else key
 
 
 ALONE: Sequence[Partition] = (Partition(),)

@@ -4,17 +4,15 @@ All keys of a command have one home. It chooses the partition, and all keys get 
 clients of a cluster use this: on one server, no key has a tag (docs/decisions/0020-a-key-has-a-home.md).
 """
 
-import re
-from collections.abc import Hashable, Iterable, Sequence
+from collections.abc import Callable, Hashable, Iterable, Sequence
 from typing import Any, NamedTuple, TypeVar
 
-from bellhop.store.homes import Home, Partition, home_of, partition_of
+from bellhop.store.homes import Home, Partition, home_of, partition_of, tag_of
 from bellhop.store.scripts import Argument, Command
 
 T = TypeVar("T", bound=Hashable)
 AnyCommand = Command | tuple[Argument, ...]
 
-_TAGGED = re.compile(r"(?:bellhop|rq):\{([^{}]+)\}:")
 WITHOUT_KEYS = frozenset({"TIME", "PING", "PUBLISH", "SCRIPT", "ECHO", "CLUSTER", "INFO", "ACL", "CONFIG", "WAIT"})
 _ONLY_KEYS = frozenset({"MGET", "EXISTS", "DEL", "UNLINK"})
 _TWO_KEYS = frozenset({"COPY", "RENAME", "LMOVE", "BLMOVE"})
@@ -77,6 +75,22 @@ def split(command: AnyCommand, among: Sequence[Partition], own: Partition | None
     return [command] if len(places) == 1 else [(command[0], key) for key in command[1:]]
 
 
+def plan(
+    commands: Sequence[AnyCommand], among: Sequence[Partition], own: Partition | None = None
+) -> tuple[list[Routed], Callable[[Sequence[Any]], list[Any]]]:
+    """Return what to run, and a function that turns the answers to that into the answers to `commands`."""
+    parts = [split(command, among, own) for command in commands]
+
+    def answers_of(answers: Sequence[Any]) -> list[Any]:
+        left = iter(answers)
+        return [
+            merged(command, [next(left) for _ in of_command])
+            for command, of_command in zip(commands, parts, strict=True)
+        ]
+
+    return route([part for command in parts for part in command], among, own), answers_of
+
+
 def merged(command: AnyCommand, answers: Sequence[Any]) -> Any:
     """Return the answer of a command from the answers of what `split` made of it. The first error is the answer."""
     if len(answers) == 1:
@@ -112,8 +126,8 @@ def _partition(keys: Iterable[str], among: Sequence[Partition], own: Partition |
     named, each_has, any_key = set(), False, False
     for key in keys:
         any_key = True
-        if tagged := _TAGGED.match(key):
-            named.add(Partition(tagged[1]))
+        if tag := tag_of(key):
+            named.add(Partition(tag))
             continue
         home = home_of(key)
         if home.name:
@@ -147,7 +161,7 @@ def _placed(command: AnyCommand, partition: Partition) -> AnyCommand:
 def _in(partition: Partition, key: Any) -> Any:
     if isinstance(key, bytes):
         return _in(partition, _text(key)).encode("utf-8", "surrogateescape")
-    return key if _TAGGED.match(key) else partition.key(key)
+    return key if tag_of(key) else partition.key(key)
 
 
 def _text(key: Any) -> str:
