@@ -32,6 +32,7 @@ from bellhop.store.async_client import Store
 from bellhop.store.blocking_client import blocking, partitions_of
 from bellhop.store.homes import names_of
 from bellhop.store.keys import lease_key
+from tests.redis_cluster import RedisCluster
 from tests.redis_servers import ON_CLUSTER, empty, new_redis
 
 Installation.new_redis = new_redis
@@ -66,7 +67,8 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
 def starts_redis(item: pytest.Item) -> bool:
     """Tell whether a test has a fixture that starts a Redis, or its file can start one itself."""
     assert isinstance(item, pytest.Function)
-    return not {"redis_server", "own_redis"}.isdisjoint(item.fixturenames) or "RedisServer" in vars(item.module)
+    starting = {"redis_server", "own_redis", "cluster"}
+    return not starting.isdisjoint(item.fixturenames) or "RedisServer" in vars(item.module)
 
 
 @pytest.fixture(scope="session")
@@ -74,6 +76,13 @@ def redis_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RedisServ
     """One real Redis for the whole run; tests that stop or starve it start their own."""
     with new_redis(tmp_path_factory.mktemp("redis"), "--appendfsync", "no") as server:
         yield server
+
+
+@pytest.fixture(scope="module")
+def cluster(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RedisCluster]:
+    """A Redis Cluster of three masters, which the tests of a file share."""
+    with RedisCluster(tmp_path_factory.mktemp("cluster")) as cluster:
+        yield cluster
 
 
 @pytest.fixture

@@ -16,6 +16,7 @@ from bellhop.sandbox.child_process import free_port
 from bellhop.sandbox.redis_server import RedisServer
 from bellhop.store.homes import SLOTS
 from tests.cluster_bus import ClusterBus
+from tests.waiting import wait_for
 
 LONGEST_CHANGE_S = 30.0
 FAILOVER_AGAIN_S = 6.0
@@ -285,12 +286,5 @@ class RedisCluster:
 
     def wait(self, come_true: Callable[[], bool]) -> None:
         """Wait until a condition holds."""
-        give_up = time.monotonic() + LONGEST_CHANGE_S
-        while True:
-            try:
-                if come_true():
-                    return
-            except (redis.RedisError, StopIteration):  # it starts, it votes, or no node has the slot
-                pass
-            assert time.monotonic() < give_up, f"see {self.folder}"
-            time.sleep(0.05)
+        not_yet = (redis.RedisError, StopIteration)  # it starts, it votes, or no node has the slot
+        wait_for(come_true, LONGEST_CHANGE_S, not_yet, self.folder)

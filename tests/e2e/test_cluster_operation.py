@@ -33,7 +33,6 @@ from bellhop.store.redis_url import with_ca, with_partitions
 from bellhop.store.refusals import needs_other_settings, refusal_of, try_to_write
 from bellhop.store.wrong_redis import WrongRedisError
 from tests.factories import web_settings
-from tests.redis_cluster import RedisCluster
 from tests.waiting import come_true
 from tests.webhook.console.conftest import logged_in
 from webhook.app import create_app
@@ -42,12 +41,6 @@ from worker.queue.rq_adapter import RqWorkerRecord
 OTHER_NUMBER = "holds an installation with 16 partitions, and BELLHOP_REDIS_PARTITIONS is 8: set it to 16"
 QUEUE = "bellhop-rings"
 REDIS_DOC = Path(__file__).parents[2] / "docs" / "redis.md"
-
-
-@pytest.fixture(scope="module")
-def cluster(tmp_path_factory):
-    with RedisCluster(tmp_path_factory.mktemp("cluster")) as cluster:
-        yield cluster
 
 
 @pytest.fixture

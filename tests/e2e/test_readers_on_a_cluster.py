@@ -19,7 +19,6 @@ from bellhop.store.blocking_client import blocking, partitions_of
 from bellhop.store.registered_devices import devices_by_user, in_other_capitals
 from bellhop.store.steps import run_blocking
 from tests.factories import a_device, web_settings
-from tests.redis_cluster import RedisCluster
 from tests.webhook.console.played_calls import PASSWORD, token
 from webhook.app import create_app
 from worker.settle import settle_call
@@ -54,9 +53,8 @@ class Web:
 
 
 @pytest.fixture(scope="module")
-def url(tmp_path_factory):
-    with RedisCluster(tmp_path_factory.mktemp("cluster")) as cluster:
-        yield cluster.url
+def url(cluster):
+    return cluster.url
 
 
 @pytest.fixture(scope="module")

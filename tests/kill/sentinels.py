@@ -2,7 +2,6 @@
 
 import signal
 import subprocess
-import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import Self
@@ -11,6 +10,7 @@ import redis
 
 from bellhop.sandbox.child_process import end_with_parent, free_port
 from bellhop.sandbox.redis_server import RedisServer, server_binary
+from tests.waiting import wait_for
 
 SERVICE = "bellhop"
 DOWN_AFTER_MS = 1000
@@ -105,12 +105,4 @@ class Sentinels:
         return True
 
     def _wait(self, come_true: Callable[[], bool]) -> None:
-        give_up = time.monotonic() + LONGEST_FAILOVER_S
-        while True:
-            try:
-                if come_true():
-                    return
-            except redis.RedisError:
-                pass
-            assert time.monotonic() < give_up, f"see {self.folder}"
-            time.sleep(0.05)
+        wait_for(come_true, LONGEST_FAILOVER_S, (redis.RedisError,), self.folder)

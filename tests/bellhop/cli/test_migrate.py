@@ -31,22 +31,15 @@ from bellhop.store.keys import (
 from bellhop.store.scanning import scan
 from bellhop.store.steps import run_blocking, side_by_side
 from tests.factories import a_device
-from tests.redis_cluster import RedisCluster
 
 NO_CHANGES = {"copied": 0, "removed": 0, "unchanged": 0, "kept": 0}
 
 
-@pytest.fixture(scope="module")
-def cluster_server(tmp_path_factory):
-    with RedisCluster(tmp_path_factory.mktemp("cluster")) as server:
-        yield server
-
-
 @pytest.fixture
-def cluster_url(cluster_server):
-    for node in cluster_server.nodes:
+def cluster_url(cluster):
+    for node in cluster.nodes:
         node.ask("FLUSHALL")
-    return cluster_server.url
+    return cluster.url
 
 
 class Installation:
@@ -221,7 +214,7 @@ def test_a_token_that_moved_rings_its_last_user_alone(old, new):
     migrate(old, new)
     moved = old.register("sara", "a")
     taken = new.register("kim", "b")
-    old.register("sara", "b")  # an old phone that still talks to the former Redis
+    old.register("sara", "b")  # through a web process of the former Redis
     old.call("HSET", devices_key("default", "tom"), moved.key, moved.model_dump_json())  # not the owner's
     changes = migrate(old, new)["devices"]
     assert new.devices("sara") == [moved] and new.devices("kim") == [taken]
@@ -298,11 +291,11 @@ def test_a_run_refuses_to_bring_back_what_it_has_forgotten(old, new):
     assert "Redis does not answer at 127.0.0.1:1" in output and "hunter2" not in output
 
 
-def test_a_former_redis_that_lost_its_data_removes_nothing(old, new, cluster_server):
+def test_a_former_redis_that_lost_its_data_removes_nothing(old, new, cluster):
     for number in range(30):
         old.register(f"user-{number}")
     bellhop(old, new, "--dry-run")
-    assert [node.ask("DBSIZE") for node in cluster_server.nodes] == [0, 0, 0], "a dry run changes nothing"
+    assert [node.ask("DBSIZE") for node in cluster.nodes] == [0, 0, 0], "a dry run changes nothing"
     migrate(old, new)
     before = new.all_keys()
     old.call("FLUSHDB")

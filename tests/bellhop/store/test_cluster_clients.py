@@ -16,15 +16,8 @@ from bellhop.store.homes import names_of, partition_with, slot_of
 from bellhop.store.limit_scripts import spend_budget
 from bellhop.store.steps import run_steps
 from tests.factories import a_queued_round
-from tests.redis_cluster import RedisCluster
 
 USERS = [f"user{number}" for number in range(40)]
-
-
-@pytest.fixture(scope="module")
-def cluster(tmp_path_factory):
-    with RedisCluster(tmp_path_factory.mktemp("cluster")) as running:
-        yield running
 
 
 @pytest.fixture

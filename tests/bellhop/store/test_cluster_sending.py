@@ -88,7 +88,7 @@ def test_each_command_runs_and_the_order_of_a_partition_stays(places, moving, un
         wanted = [number for number, of in enumerate(commands) if of == partition]
         first_runs = list(dict.fromkeys(numbers))
         assert sorted(first_runs) == wanted
-        # A command may run again, but none runs for the last time before one that was given before it.
+        # A command may run again. The last runs of all commands are in the order of the commands.
         assert list(dict.fromkeys(reversed(numbers))) == wanted[::-1]
 
 

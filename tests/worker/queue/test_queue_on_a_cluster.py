@@ -29,12 +29,6 @@ QUEUES = {"rings": 200, "notices": 200, "mail": 10, "events": 10}
 StartWorker = Callable[[], "subprocess.Popen[bytes]"]
 
 
-@pytest.fixture(scope="module")
-def cluster(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RedisCluster]:
-    with RedisCluster(tmp_path_factory.mktemp("cluster")) as cluster:
-        yield cluster
-
-
 @pytest.fixture
 def start_worker(cluster: RedisCluster, redis_url: str, tmp_path: Path) -> Iterator[StartWorker]:
     """Start a worker on the cluster, whose jobs leave their marks in a single Redis."""
