@@ -36,7 +36,7 @@ class Memory(NamedTuple):
     """How many keys the former Redis had at the last run."""
 
     def check_source(self, keys: int) -> None:
-        """Raise SourceLostDataError if so many keys are gone that the former Redis has probably lost them."""
+        """Raise SourceLostDataError if many keys are gone: the former Redis has probably lost its data."""
         if self.keys - keys > max(FEW_GONE, self.keys // 10):
             raise SourceLostDataError(f"it has {keys} keys to copy, and had {self.keys} at the last run")
 

@@ -42,8 +42,8 @@ class PushSettings(SettingsSection):
     second_way_after: Annotated[Seconds, Field(ge=1, le=60)] = Seconds(4)
     """How many seconds Bellhop waits for the receipt after the provider accepted the ring."""
     alert_ring_every: Annotated[Seconds, Field(ge=0, le=30), AfterValidator(_not_too_often)] = Seconds(0)
-    """Seconds between two alerts of a ring, 2 to 30; 0: the alert is not repeated. Such alerts ring an iPhone that may
-    not use CallKit (docs/alert-rings.md). Workers read it."""
+    """Seconds between two alerts of a ring, 2 to 30; 0: the alert is not repeated. These alerts ring iPhones whose app
+    does not use CallKit (docs/alert-rings.md). Workers read it."""
     badge: bool = False
     """Whether notices on iPhones carry the number of missed calls that the user has not seen, for the app's icon
     (docs/calls.md). It needs BELLHOP_USER_CALLS. Workers read it."""

@@ -1,8 +1,8 @@
 """The bells of a Redis Cluster: how a worker learns that a job waits in one of many partitions.
 
-A connection cannot wait for lists in several slots. So whoever puts a job on a queue also puts the partition into a
-sorted set on the same node, in the same packet, and workers wait for that set. An entry wakes one worker. A bell is
-only a hint: if it is lost, the worker's next look at the partition finds the job (queue/tend.lua).
+A connection cannot wait for lists in several slots. So the client that queues a job also puts the partition into a
+sorted set on the same node, in the same packet. Workers wait for that set. An entry wakes one worker. A bell is only a
+hint: if it is lost, the worker's next look at the partition finds the job (queue/tend.lua).
 """
 
 import re
@@ -34,6 +34,6 @@ def rung_by(command: AnyCommand) -> list[str]:
 def ring(bell_of: Partition, queue: str, partition: Partition) -> tuple[Argument, ...]:
     """Return the command that says that jobs wait in a partition's queue. `bell_of`: the partition that has the bell.
 
-    A partition is in a bell once at most, and the one that waits longest comes first.
+    A bell has each partition once at most. The partition that waits longest comes first.
     """
     return ("ZADD", bell_of.key(bell_key(queue)), "NX", time.time_ns() // 1000, partition.tag)
