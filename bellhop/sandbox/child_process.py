@@ -11,9 +11,8 @@ from contextlib import suppress
 PR_SET_PDEATHSIG = 1
 PORTS = range(20_000, 32_768)
 """Systems give higher ports to outgoing connections, and such a connection could take the port before the server."""
-
-
-reserved: deque[socket.socket] = deque(maxlen=100)
+MOST_RESERVED = 100
+reserved: deque[socket.socket] = deque()
 """Sockets on the UDP ports with the same numbers. While they are open, free_port skips them in other processes too."""
 
 
@@ -24,6 +23,8 @@ def free_port() -> int:
         with socket.socket() as probe, suppress(OSError):
             reservation.bind(("127.0.0.1", port))
             probe.bind(("127.0.0.1", port))
+            if len(reserved) == MOST_RESERVED:
+                reserved.popleft().close()
             reserved.append(reservation)
             return port
         reservation.close()
