@@ -3,7 +3,8 @@
 Real processes; stand-ins for Apple and Google. Honest people ring each other at a fixed rate, and the time of a
 ring is from the moment at which it was due to the arrival of its push. The stand-ins share the machine, and an honest
 push waits there behind hundreds of others. So the time until the worker sent the push, by the trail, is printed too.
-The attacker is another process with another address, and posts at a fixed rate too, however slow the answers are.
+The attacker is another process with another address, and posts at a fixed rate too, however slow the answers are. It
+would have a machine of its own, so it runs at a low priority (nice 10), and the number of its answers is printed.
 
     python -m bench.attacks [gzip large jwt replay rings tenant …] [--seconds 20] [--rate 25] [--watch]
 
@@ -18,6 +19,7 @@ import asyncio
 import base64
 import gzip
 import json
+import os
 import statistics
 import sys
 import tempfile
@@ -186,67 +188,83 @@ async def attack(name: str, url: str, seconds: float) -> None:
     print(", ".join(f"{status}: {number}" for status, number in answers.most_common()), flush=True)
 
 
+class Posted(NamedTuple):
+    """A ring that an honest person caused, and how its webhook was answered."""
+
+    due: float
+    """Unix seconds."""
+    answered_s: float
+    """After it was due."""
+    status: int
+    """0 if there was no answer."""
+
+
+async def ring_honestly(url: str, rate: float, seconds: float) -> None:
+    """Ring by the clock, however slow the answers are, and print each call's `Posted` as JSON."""
+    posted: dict[str, Posted] = {}
+    async with aiohttp.ClientSession(timeout=aiohttp.ClientTimeout(total=10)) as http:
+
+        async def ring(number: int, due: float) -> None:
+            call = SampleCall(members=(f"user-{number % PEOPLE}",))
+            body, headers = signed(as_posted(call.ring()))
+            headers = {**headers, "X-Forwarded-For": "192.0.2.1"}
+            if number % 4 == 0:  # some apps let Stream compress
+                body, headers["Content-Encoding"] = gzip.compress(body), "gzip"
+            try:
+                async with http.post(f"{url}/webhooks/stream", data=body, headers=headers) as reply:
+                    await reply.read()
+                    status = reply.status
+            except (aiohttp.ClientError, TimeoutError):
+                status = 0
+            posted[call.cid] = Posted(due, time.time() - due, status)
+
+        began, running = time.time(), []
+        for number in range(int(seconds * rate)):
+            due = began + number / rate
+            await asyncio.sleep(due - time.time())
+            running.append(asyncio.create_task(ring(number, due)))
+        await asyncio.gather(*running)
+    print(json.dumps(posted))
+
+
 class Honest:
-    """People who ring each other at a fixed rate."""
+    """People who ring each other at a fixed rate. They are another process: this one is busy with the stand-ins."""
 
     def __init__(self, here: Installation, rate: float) -> None:
         self._here, self._rate = here, rate
-        self.due: dict[str, float] = {}
-        self.answered_s: list[float] = []
-        self.refused: Counter[int] = Counter()
+        self.posted: dict[str, Posted] = {}
         self.arrived: dict[str, float] = {}
 
     def arrival(self, arrival: Arrival) -> None:
         self.arrived.setdefault(arrival.cid, arrival.at)
 
     async def ring_for(self, seconds: float) -> None:
-        """Ring by the clock, however slow the answers are."""
-        self.due.clear()
-        self.answered_s.clear()
-        self.refused.clear()
-        began, running = time.time(), []
-        for number in range(int(seconds * self._rate)):
-            due = began + number / self._rate
-            await asyncio.sleep(due - time.time())
-            running.append(asyncio.create_task(self._ring(number, due)))
-        await asyncio.gather(*running)
-
-    async def _ring(self, number: int, due: float) -> None:
-        call = SampleCall(members=(f"user-{number % PEOPLE}",))
-        self.due[call.cid] = due
-        body, headers = signed(as_posted(call.ring()))
-        headers = {**headers, "X-Forwarded-For": "192.0.2.1"}
-        if number % 4 == 0:  # some apps let Stream compress
-            body, headers["Content-Encoding"] = gzip.compress(body), "gzip"
-        try:
-            async with self._here.http.post(f"{self._here.url}/webhooks/stream", data=body, headers=headers) as reply:
-                await reply.read()
-                status = reply.status
-        except (aiohttp.ClientError, TimeoutError):
-            status = 0
-        if status != 200:
-            self.refused[status] += 1
-        self.answered_s.append(time.time() - due)
+        """Ring for some time."""
+        people = await begin("--honest", self._here.url, str(self._rate), str(seconds))
+        printed, _ = await people.communicate()
+        self.posted = {cid: Posted(*values) for cid, values in json.loads(printed).items()}
 
     async def report(self, phase: str) -> None:
         give_up = time.time() + 10
-        while any(cid not in self.arrived for cid in self.due) and time.time() < give_up:
+        while any(cid not in self.arrived for cid in self.posted) and time.time() < give_up:
             await asyncio.sleep(0.1)
-        rings = [self.arrived[cid] - due for cid, due in self.due.items() if cid in self.arrived]
-        lost = len(self.due) - len(rings)
-        refused = f", webhooks refused {dict(self.refused)}" if self.refused else ""
+        rings = [self.arrived[cid] - ring.due for cid, ring in self.posted.items() if cid in self.arrived]
+        lost = len(self.posted) - len(rings)
+        answers = Counter(ring.status for ring in self.posted.values() if ring.status != 200)
+        refused = f", webhooks refused {dict(answers)}" if answers else ""
         longest = await longest_script(self._here)
-        print(f"  {phase:7} webhooks {percentiles(self.answered_s)}; rings {percentiles(rings)}, {lost} lost{refused}")
+        answered = percentiles([ring.answered_s for ring in self.posted.values()])
+        print(f"  {phase:7} webhooks {answered}; rings {percentiles(rings)}, {lost} lost{refused}")
         print(f"          sent by the worker, without the stand-in's part: {percentiles(await self._sent_s())}")
         print(f"          longest script: {longest}", flush=True)
 
     async def _sent_s(self) -> list[float]:
         """How long after its webhook was due each push was sent, by the trail."""
         sent = []
-        for cid, due in self.due.items():
+        for cid, ring in self.posted.items():
             lines = await self._here.store.call("LRANGE", trail_key("default", cid), 0, -1)
             pushed = [line for line in read_trail(lines) if isinstance(line, PushAttempted)]
-            sent += [attempt.at / 1e6 - (attempt.ms or 0) / 1e3 - due for attempt in pushed[:1]]
+            sent += [attempt.at / 1e6 - (attempt.ms or 0) / 1e3 - ring.due for attempt in pushed[:1]]
         return sent
 
 
@@ -255,6 +273,14 @@ def percentiles(times_s: Sequence[float]) -> str:
         return "none"
     cuts = statistics.quantiles(times_s, n=100, method="inclusive")
     return f"p50 {cuts[49] * 1e3:.1f} ms, p99 {cuts[98] * 1e3:.1f} ms"
+
+
+async def begin(*arguments: str, niceness: int = 0) -> asyncio.subprocess.Process:
+    """Begin another process of this module."""
+    command = [sys.executable, "-m", "bench.attacks", *arguments]
+    return await asyncio.create_subprocess_exec(
+        *command, cwd=ROOT, stdout=asyncio.subprocess.PIPE, preexec_fn=lambda: os.nice(niceness)
+    )
 
 
 async def run(name: str, options: Any) -> None:
@@ -284,8 +310,7 @@ async def run(name: str, options: Any) -> None:
             await honest.ring_for(options.seconds)
             await honest.report("before")
             memory = await used_memory(here)
-            command = [sys.executable, "-m", "bench.attacks", "--attack", name, here.url, str(options.seconds + 2)]
-            attacker = await asyncio.create_subprocess_exec(*command, cwd=ROOT, stdout=asyncio.subprocess.PIPE)
+            attacker = await begin("--attack", name, here.url, str(options.seconds + 3), niceness=10)
             await asyncio.sleep(2)
             await honest.ring_for(options.seconds)
             await honest.report("under")
@@ -341,10 +366,14 @@ if __name__ == "__main__":
     parser.add_argument("--rate", type=float, default=25, help="honest rings a second")
     parser.add_argument("--watch", action="store_true", help="report the longest callbacks of the worker's loop")
     parser.add_argument("--attack", nargs=3, metavar=("NAME", "URL", "SECONDS"), help=argparse.SUPPRESS)
+    parser.add_argument("--honest", nargs=3, metavar=("URL", "RATE", "SECONDS"), help=argparse.SUPPRESS)
     given = parser.parse_args()
     if unknown := set(given.attacks) - ATTACKS.keys():
         parser.error(f"no such attack: {', '.join(sorted(unknown))}")
-    if given.attack:
+    if given.honest:
+        url, *numbers = given.honest
+        asyncio.run(ring_honestly(url, *map(float, numbers)))
+    elif given.attack:
         asyncio.run(attack(given.attack[0], given.attack[1], float(given.attack[2])))
     else:
         asyncio.run(main(given))
