@@ -3,6 +3,7 @@
 A walk over millions of keys takes seconds (bellhop/store/scanning.py).
 """
 
+import math
 import time
 from collections.abc import Iterator, Mapping
 from itertools import islice
@@ -25,14 +26,12 @@ def devices_by_user(redis: Redis, tenant: str, time_s: Seconds) -> dict[str, lis
 
     Raises redis.exceptions.RedisError.
     """
-    give_up_s, found = time.monotonic() + time_s, {}
-    for user_ids in _in_groups(_ids(redis, devices_key(tenant, ""))):
+    devices: dict[str, list[Device]] = {}
+    for user_ids in _in_groups(_ids(redis, devices_key(tenant, ""), time_s=time_s)):
         reads = (("HVALS", devices_key(tenant, user_id)) for user_id in user_ids)
         answers = together(redis, *reads, in_order=False)
-        found.update({user_id: decode(values) for user_id, values in zip(user_ids, answers, strict=True)})
-        if time.monotonic() >= give_up_s:
-            break
-    return found
+        devices.update(zip(user_ids, map(decode, answers), strict=True))
+    return devices
 
 
 def demoted_phones(redis: Redis, tenant: str, time_s: Seconds) -> int:
@@ -40,23 +39,21 @@ def demoted_phones(redis: Redis, tenant: str, time_s: Seconds) -> int:
 
     Raises redis.exceptions.RedisError.
     """
-    give_up_s, count = time.monotonic() + time_s, 0
-    for user_ids in _in_groups(_ids(redis, phones_key(tenant, ""))):
+    count = 0
+    for user_ids in _in_groups(_ids(redis, phones_key(tenant, ""), time_s=time_s)):
         reads = (("HVALS", phones_key(tenant, user_id)) for user_id in dict.fromkeys(user_ids))
         answers = together(redis, *reads, in_order=False)
         records = [read_record(stored) for values in answers for stored in values]
         count += len([record for record in records if record.demoted >= DEMOTIONS_FOR_A_WARNING])
-        if time.monotonic() >= give_up_s:
-            break
     return count
 
 
-def called_users(redis: Redis, tenant: str) -> frozenset[str]:
-    """Return the users who made a call or were called lately, if calls are listed for the console.
+def called_users(redis: Redis, tenant: str, time_s: Seconds) -> frozenset[str]:
+    """Return the users who made a call or were called lately, or those that are found within `time_s`.
 
-    Raises redis.exceptions.RedisError.
+    There are none if calls are not listed for the console. Raises redis.exceptions.RedisError.
     """
-    return frozenset(_ids(redis, calls_of_user_key(tenant, "")))
+    return frozenset(_ids(redis, calls_of_user_key(tenant, ""), time_s=time_s))
 
 
 def in_other_capitals(redis: Redis, tenant: str, user_id: str) -> dict[str, int]:
@@ -87,9 +84,9 @@ def only_for_notices(users: Mapping[str, int]) -> str:
     return f"{len(users)} users ({named}) have devices for notices and none for calls: {why}"
 
 
-def _ids(redis: Redis, prefix: str, pattern: str = "") -> Iterator[str]:
-    """Yield the ends of the keys that begin with `prefix`. A key may come twice."""
-    for key in scan(redis, prefix, pattern):
+def _ids(redis: Redis, prefix: str, pattern: str = "", *, time_s: Seconds = Seconds(math.inf)) -> Iterator[str]:
+    """Yield the ends of the keys that begin with `prefix`, for at most `time_s`. A key may come twice."""
+    for key in scan(redis, prefix, pattern, until_s=time.monotonic() + time_s):
         yield key.removeprefix(prefix)
 
 

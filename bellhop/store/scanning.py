@@ -4,6 +4,8 @@ On a cluster, each partition is walked by itself, by the tag in its keys. Newer 
 partition alone; others look at all keys of the node.
 """
 
+import math
+import time
 from collections.abc import Iterator, Sequence
 from typing import Any, NamedTuple
 
@@ -61,10 +63,13 @@ def walk_over(starts: Sequence[str], among: Sequence[Partition], at_once: int, p
     return Walk(patterns, at_once, at_once)
 
 
-def scan(redis: Redis, start: str, pattern: str = "") -> Iterator[str]:
-    """Yield the keys with this start, without the tags of their partitions. Raises redis.exceptions.RedisError."""
+def scan(redis: Redis, start: str, pattern: str = "", *, until_s: float = math.inf) -> Iterator[str]:
+    """Yield the keys with this start, without the tags of their partitions. Raises redis.exceptions.RedisError.
+
+    The walk ends early at `until_s`, by the monotonic clock.
+    """
     walk: Walk | None = walk_over([start], partitions_of(redis), SCANNED_AT_ONCE, pattern)
-    while walk:
+    while walk and time.monotonic() < until_s:
         walk, found = walk.after(together(redis, walk.command())[0])
         yield from (without_tag(key.decode(errors="replace")) for key in found)
 

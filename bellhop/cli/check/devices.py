@@ -24,7 +24,7 @@ from bellhop.store.registered_devices import (
 )
 
 SEARCH_S = Seconds(5.0)
-"""How long devices are looked for. With millions of keys, only some of the users are checked."""
+"""How long one walk over all keys may take. With millions of keys, only some of the users are checked."""
 TRIED_TOKENS = 3
 """How many of the phones' tokens Google is asked about, for each Firebase project."""
 DEMOTED = (
@@ -58,7 +58,7 @@ def _read(
 ) -> tuple[Users, frozenset[str], frozenset[tuple[str, str]], int]:
     users = devices_by_user(redis, tenant, SEARCH_S)
     known = settings.push_apps | apps_of_workers(redis)
-    return users, called_users(redis, tenant), known, demoted_phones(redis, tenant, SEARCH_S)
+    return users, called_users(redis, tenant, SEARCH_S), known, demoted_phones(redis, tenant, SEARCH_S)
 
 
 def _findings(
