@@ -28,8 +28,8 @@ class Token(NamedTuple):
         return owner_key(self.tenant, self.device_key)
 
 
-def owned(new: Side, tokens: Sequence[Token], secret: bytes, *, dry_run: bool) -> set[Token]:
-    """Make users the owners of tokens, and return the tokens that are theirs. `dry_run`: only look who has them."""
+def make_owners(new: Side, tokens: Sequence[Token], secret: bytes, *, dry_run: bool) -> set[Token]:
+    """Make users the owners of tokens; returns the tokens that are theirs now. `dry_run`: only look who has them."""
     owners = new.run(*(_looked_up(token) if dry_run else registry.take_own_token(*token) for token in tokens))
     theirs, moved = set(), []
     for token, owner in zip(tokens, owners, strict=True):
@@ -37,14 +37,14 @@ def owned(new: Side, tokens: Sequence[Token], secret: bytes, *, dry_run: bool) -
             theirs.add(token)
         elif _has_moved(new, token, owner.decode(), secret, dry_run=dry_run):
             moved.append(token)
-    return theirs | (set(moved) if dry_run else take(new, moved))
+    return theirs | (set(moved) if dry_run else take_free_tokens(new, moved))
 
 
 def _looked_up(token: Token) -> tuple[Argument, ...]:
     return ("GET", token.owner_key)
 
 
-def take(new: Side, tokens: Sequence[Token]) -> set[Token]:
+def take_free_tokens(new: Side, tokens: Sequence[Token]) -> set[Token]:
     """Make users the owners of tokens that nobody else has; returns these."""
     answers = new.run(*(registry.take_own_token(*token) for token in tokens))
     return {token for token, owner in zip(tokens, answers, strict=True) if owner in (b"", token.user_id.encode())}
@@ -63,6 +63,6 @@ def _has_moved(new: Side, token: Token, owner: str, secret: bytes, *, dry_run: b
         return True
     theirs = registry.decode([stored] if stored is not None else [])
     if theirs:
-        return new.take(registry.remove(token.tenant, theirs[0])) == "done"
-    new.take(registry.leave_token(token.tenant, owner, token.device_key))
+        return new.run_steps(registry.remove(token.tenant, theirs[0])) == "done"
+    new.run_steps(registry.leave_token(token.tenant, owner, token.device_key))
     return True

@@ -59,11 +59,11 @@ class EntryDecision(NamedTuple):
 
     def to_copy(self) -> EntryToCopy | None:
         """Return what the new Redis must change or remember; None for nothing."""
-        seen = digest(self.former) if self.former is not None else None
-        if seen == self.copied:
+        former_digest = digest(self.former) if self.former is not None else None
+        if former_digest == self.copied:
             return None
         action = {Change.COPIED: "put", Change.REMOVED: "remove"}.get(self.change, "keep")
-        return EntryToCopy(self.name, self.new, action, self.former, self.name_digest, seen)  # type: ignore[arg-type]
+        return EntryToCopy(self.name, self.new, action, self.former, self.name_digest, former_digest)  # type: ignore[arg-type]
 
 
 def user_of(key: str) -> tuple[str, str]:
@@ -82,16 +82,16 @@ def read_as(
     former: Side, new: Side, kinds: Mapping[str, KindToCopy], secret: bytes, *, remember: bool
 ) -> list[KeyOnBothSides]:
     """Read keys whose kinds are known."""
-    there, left = _read(former, kinds), _left(former, kinds)
-    there |= {key: {} for key, left_ms in left.items() if left_ms == GONE}  # it has expired meanwhile
-    _leave_out_moved_devices(former, there)
-    here = _read(new, kinds)
+    in_former, left = _read(former, kinds), _left(former, kinds)
+    in_former |= {key: {} for key, left_ms in left.items() if left_ms == GONE}  # it has expired meanwhile
+    _leave_out_moved_devices(former, in_former)
+    in_new = _read(new, kinds)
     copied = {key: copied_key_of(key, secret, new) for key in kinds}
     memory = new.run(*(("HGETALL", name) for name in copied.values()))
     if remember:
         new.run(*(("EXPIRE", name, REMEMBERED_S) for name in copied.values()))
     return [
-        KeyOnBothSides(key, kind, copied[key], there[key], left.get(key, -1), here[key], remembered)
+        KeyOnBothSides(key, kind, copied[key], in_former[key], left.get(key, -1), in_new[key], remembered)
         for (key, kind), remembered in zip(kinds.items(), memory, strict=True)
     ]
 

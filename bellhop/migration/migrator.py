@@ -11,12 +11,12 @@ from itertools import islice
 from typing import TypeVar
 
 from bellhop.migration.copied_kinds import kind_of, walked_as
-from bellhop.migration.device_owners import Token, owned, take
+from bellhop.migration.device_owners import Token, make_owners, take_free_tokens
 from bellhop.migration.entries_of_keys import EntryDecision, KeyOnBothSides, read_both, user_of
 from bellhop.migration.memory import Memory
 from bellhop.migration.merging import Change
 from bellhop.migration.sides import Side
-from bellhop.migration.tombstones import carry
+from bellhop.migration.tombstones import copy_tombstones
 from bellhop.privacy.forgetting_people import KnownForgotten
 from bellhop.store import registry
 from bellhop.store.keys import OURS
@@ -48,7 +48,7 @@ class Migrator:
     """How many forgotten people the new Redis cannot recognize."""
 
     def __post_init__(self) -> None:
-        self._forgotten_there, self._forgotten_here = KnownForgotten(), KnownForgotten()
+        self._forgotten_in_former, self._forgotten_in_new = KnownForgotten(), KnownForgotten()
 
     def count_keys(self) -> int:
         """Count the keys of the former Redis that are copied."""
@@ -56,7 +56,7 @@ class Migrator:
 
     def keys(self) -> Iterator[str]:
         """Yield the keys to copy: first those that the former Redis does not have any more."""
-        self._carry_forgotten()
+        self._copy_forgotten()
         if not self.memory.is_first:
             for batch in batches(self._walk(self.new), KEYS_AT_ONCE):
                 answers = self.former.run(*(("EXISTS", key) for key in batch))
@@ -66,14 +66,14 @@ class Migrator:
     def _walk(self, side: Side) -> Iterator[str]:
         return (key for key in side.each(lambda redis: scan(redis, OURS)) if walked_as(key))
 
-    def _carry_forgotten(self) -> None:
-        self.unknown_forgotten = carry(self.former, self.new, self.memory.secret, dry_run=self.dry_run)
+    def _copy_forgotten(self) -> None:
+        self.unknown_forgotten = copy_tombstones(self.former, self.new, self.memory.secret, dry_run=self.dry_run)
 
     def copy(self, keys: Sequence[str]) -> None:
         """Copy some keys, and before them who was forgotten meanwhile."""
-        self._carry_forgotten()
-        self.former.use(self._forgotten_there.read)
-        self.new.use(self._forgotten_here.read)
+        self._copy_forgotten()
+        self.former.use(self._forgotten_in_former.read)
+        self.new.use(self._forgotten_in_new.read)
         remember = not (self.dry_run or self.memory.is_first)
         both = read_both(self.former, self.new, keys, self.memory.secret, remember=remember)
         decided = [(key, self._decisions(key)) for key in both]
@@ -84,9 +84,9 @@ class Migrator:
     def _decisions(self, key: KeyOnBothSides) -> list[EntryDecision]:
         """Decide about the entries of a key. A forgotten person does not come back."""
         tenant, user_id = user_of(key.key)
-        if tenant and self._forgotten_there.people.of(tenant)(user_id):
+        if tenant and self._forgotten_in_former.people.of(tenant)(user_id):
             key = key._replace(former={})
-        elif tenant and self._forgotten_here.people.of(tenant)(user_id):
+        elif tenant and self._forgotten_in_new.people.of(tenant)(user_id):
             return [decision.kept() for decision in key.decisions()]
         return list(key.decisions())
 
@@ -97,7 +97,7 @@ class Migrator:
             for decision in decisions
             if decision.change is Change.COPIED
         }
-        theirs = owned(self.new, list(tokens.values()), self.memory.secret, dry_run=self.dry_run)
+        theirs = make_owners(self.new, list(tokens.values()), self.memory.secret, dry_run=self.dry_run)
         others = {place for place, token in tokens.items() if token not in theirs}
         decided = [
             (key, [decision.kept() if (key.key, decision.name) in others else decision for decision in decisions])
@@ -105,7 +105,7 @@ class Migrator:
         ]
         self._change(decided if self.dry_run else self._without_removed(decided))
         if not self.dry_run:
-            take(self.new, list(theirs))  # a removal may have ended meanwhile
+            take_free_tokens(self.new, list(theirs))  # a removal may have ended meanwhile
 
     def _without_removed(self, decided: Decided) -> Decided:
         """Remove devices with their owners; what is left to do is to forget that they were copied."""
@@ -116,7 +116,7 @@ class Migrator:
             if decision.change is Change.REMOVED and decision.new is not None
             for device in registry.decode([decision.new])
         }
-        answers = self.new.take(side_by_side([*removals.values()])) if removals else []
+        answers = self.new.run_steps(side_by_side([*removals.values()])) if removals else []
         removed = {place for place, answer in zip(removals, answers, strict=True) if answer != "changed"}
         return [
             (

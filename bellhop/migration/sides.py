@@ -31,8 +31,8 @@ class Side(NamedTuple):
         """Run commands in any order; returns their answers."""
         return self.use(lambda redis: together(redis, *commands, in_order=False) if commands else [])
 
-    def take(self, steps: Steps[T]) -> T:
-        """Take all steps."""
+    def run_steps(self, steps: Steps[T]) -> T:
+        """Take all steps; returns what they return."""
         return self.use(lambda redis: run_blocking(steps, redis))
 
     def use(self, call: Callable[[Redis], T]) -> T:

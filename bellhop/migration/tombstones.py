@@ -12,7 +12,7 @@ from bellhop.store.redis_clock import read_time
 from bellhop.store.scripts import Argument
 
 
-def carry(former: Side, new: Side, secret: bytes, *, dry_run: bool) -> int:
+def copy_tombstones(former: Side, new: Side, secret: bytes, *, dry_run: bool) -> int:
     """Copy who was forgotten in the former Redis, and who was but has registered again.
 
     Returns how many people the new Redis cannot recognize, since it has another key of their hashes.
@@ -22,8 +22,8 @@ def carry(former: Side, new: Side, secret: bytes, *, dry_run: bool) -> int:
         return 0
     if not dry_run:
         new.run(("SET", FORGOTTEN_HASH_KEY, hash_key, "NX", "EX", SECRET_TTL_S))
-    time, hash_key_here = new.run(("TIME",), ("GET", FORGOTTEN_HASH_KEY))
-    if hash_key_here not in (hash_key, None):
+    time, new_hash_key = new.run(("TIME",), ("GET", FORGOTTEN_HASH_KEY))
+    if new_hash_key not in (hash_key, None):
         return int(former.run(("ZCARD", FORGOTTEN))[0])
     kind = KINDS["forgotten"]
     assert isinstance(kind, KindToCopy)  # noqa: S101 - the table says so

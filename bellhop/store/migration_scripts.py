@@ -1,4 +1,4 @@
-"""The script that copies entries from another Redis, and the order of its keys and arguments."""
+"""The script that copies entries from the former Redis to the new one, and the order of its keys and arguments."""
 
 from collections.abc import Sequence
 from typing import Literal, NamedTuple
@@ -14,14 +14,14 @@ class EntryToCopy(NamedTuple):
 
     name: bytes
     """The field of a hash, or the member of a sorted set; empty for a string."""
-    here: bytes | None
-    """Its value as it was read; None if it was not there. Otherwise, the script does nothing."""
+    new: bytes | None
+    """Its value in the new Redis as it was read; None for none. If it has changed since, the script does nothing."""
     action: Literal["put", "remove", "keep"]
-    there: bytes | None
-    """Its value in the other Redis. It is put, unless it is kept as it is."""
+    former: bytes | None
+    """Its value in the former Redis, for the action `put`."""
     name_digest: bytes
     digest: bytes | None
-    """The digest of the value in the other Redis, to be remembered; None to forget it."""
+    """The digest of the former value, to be remembered; None to forget it."""
 
 
 def copy_entries(
@@ -29,6 +29,6 @@ def copy_entries(
 ) -> Command:
     """Return the script. `copied`: what was copied of the key. `left_ms`: how long the key lasts; -1 for good."""
     args: list[Argument] = [type_, left_ms if left_ms >= 0 else "", REMEMBERED_S]
-    for name, here, action, there, name_digest, digest in entries:
-        args += [name, "" if here is None else "1", here or b"", action, there or b"", name_digest, digest or b""]
+    for name, new, action, former, name_digest, digest in entries:
+        args += [name, "" if new is None else "1", new or b"", action, former or b"", name_digest, digest or b""]
     return Command("migration/copy_entries", [key, copied], args)
