@@ -48,7 +48,7 @@ class DeadLetter(NamedTuple):
         return cls(endpoint, tenant, subject, document, reason, Micros(int(at)))
 
 
-def bury(letter: DeadLetter, keep_s: int) -> list[tuple[Argument, ...]]:
+def keep_dead_letter(letter: DeadLetter, keep_s: int) -> list[tuple[Argument, ...]]:
     """Return the commands that keep a dead letter for `keep_s`. They may run twice."""
     key = dead_letters_key(letter.endpoint)
     return [

@@ -14,7 +14,7 @@ from click.testing import CliRunner
 
 from bellhop.cli import main
 from bellhop.clock import Micros, Seconds
-from bellhop.dead_letters import DeadLetter, bury
+from bellhop.dead_letters import DeadLetter, keep_dead_letter
 from bellhop.domain.announcement import MOVED, REMOVED, AnnouncementType, about_ring
 from bellhop.domain.device import Kind, Provider
 from bellhop.domain.event_documents import FORMS, schema
@@ -157,7 +157,7 @@ async def test_a_removed_device_is_announced(installation, backend, person):
 
 async def test_a_dead_letter_is_listed_and_sent_again(installation, backend):
     event = about_ring(AnnouncementType.UNREACHABLE, a_round(cid="default:old"), "ben", Micros(1), reason=Outcome.MUTED)
-    for command in bury(
+    for command in keep_dead_letter(
         DeadLetter("backend", "default", "default:old", event.document(), "HTTP 500", Micros(2)), 86_400
     ):
         await installation.store.call(*command)

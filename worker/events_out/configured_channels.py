@@ -2,7 +2,7 @@
 
 from functools import partial
 
-from bellhop.dead_letters import DeadLetter, bury
+from bellhop.dead_letters import DeadLetter, keep_dead_letter
 from bellhop.public_address import parse_networks
 from bellhop.settings import Settings
 from bellhop.store.async_client import Store
@@ -25,13 +25,12 @@ def event_channels(
             endpoint.name,
             EndpointSession(endpoint.url, allowed, policy or RequestPolicy(), settings.event_ca_file),
             EventSigner([secret.get_secret_value() for secret in settings.event_secrets[endpoint.name]]),
-            partial(_bury, store, keep_s),
+            partial(_keep, store, keep_s),
             clock.now,
         )
         for endpoint in settings.event_endpoints
     }
 
 
-async def _bury(store: Store, keep_s: int, letter: DeadLetter) -> None:
-    for command in bury(letter, keep_s):
-        await until_redis_answers(partial(store.call, *command))
+async def _keep(store: Store, keep_s: int, letter: DeadLetter) -> None:
+    await until_redis_answers(lambda: store.together(*keep_dead_letter(letter, keep_s)))

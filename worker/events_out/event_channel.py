@@ -48,7 +48,7 @@ class EventChannel:
     name: str
     session: EndpointSession
     signer: EventSigner
-    bury: Callable[[DeadLetter], Awaitable[None]]
+    keep_dead_letter: Callable[[DeadLetter], Awaitable[None]]
     now: Callable[[], Micros]
     health: EndpointHealth = field(default_factory=EndpointHealth)
 
@@ -90,7 +90,7 @@ class EventChannel:
 
     async def _given_up(self, ref: OutboxRef, document: str, reason: str) -> Refused:
         letter = DeadLetter(self.name, ref.tenant, ref.subject, document, reason, at=self.now())
-        await self.bury(letter)
+        await self.keep_dead_letter(letter)
         event = letter.event
         log.error("event_dead_lettered", endpoint=self.name, id=event.get("id"), type=event.get("type"), reason=reason)
         return Refused(reason)

@@ -4,7 +4,7 @@ import pytest
 
 from bellhop.cli.check import endpoints
 from bellhop.clock import Micros
-from bellhop.dead_letters import DeadLetter, bury
+from bellhop.dead_letters import DeadLetter, keep_dead_letter
 from bellhop.queue.worker_status import EndpointStatus, WorkerStatus
 from bellhop.settings.events import EventEndpoint
 from bellhop.store.keys import lease_key, rq_worker_key, rq_workers_key, status_key
@@ -48,7 +48,7 @@ async def test_what_workers_report_and_dead_letters_are_warnings(check, redis_cl
     for number in range(2):
         letter = DeadLetter("backend", "default", "default:1", f'{{"id": {number}}}', "HTTP 500", Micros(number))
         for _ in range(2):  # each command may run twice
-            for command in bury(letter, 60):
+            for command in keep_dead_letter(letter, 60):
                 redis_client.execute_command(*command)
     assert await check() == [
         ("warning", "it takes no events, as 1 of 1 workers report (HTTP 500)"),

@@ -13,7 +13,7 @@ from bellhop import console_audit
 from bellhop.audience import Audience, Destination
 from bellhop.clock import Seconds, micros
 from bellhop.console_audit import AuditAction, AuditEntry
-from bellhop.dead_letters import DeadLetter, bury, send_again
+from bellhop.dead_letters import DeadLetter, keep_dead_letter, send_again
 from bellhop.domain.announcement import AnnouncementType, about_ring
 from bellhop.domain.phone import PhoneHealth
 from bellhop.domain.user import Preferences
@@ -194,7 +194,7 @@ class History:
             told = about_ring(AnnouncementType.RINGING, round_, callee, self.context.now())
             self.run(audience.tell(round_, [told]))
             letter = DeadLetter("backend", "default", round_.cid, told.document(), "away", self.context.now())
-            together(self.client, *bury(letter, 60))
+            together(self.client, *keep_dead_letter(letter, 60))
             again = DeadLetter("backend", "default", f"{round_.cid}-again", told.document(), "away", self.context.now())
             send_again(self.client, audience.destinations[0], again, self.context.now())
             dead = a_device(callee, token=f"dead-{number}", registered_at=1)
@@ -362,7 +362,7 @@ def test_an_export_has_other_peoples_ids_and_no_more(history):
     blocked = a_queued_round("ben", cid="default:blocked", caller_id=JANE, caller_name=NAME, recipients=[{"id": "ben"}])
     told = about_ring(AnnouncementType.UNREACHABLE, blocked, "ben", history.context.now(), reason="caller_blocked")
     letter = DeadLetter("backend", "default", blocked.cid, told.document(), "away", history.context.now())
-    together(history.client, *bury(letter, 60))
+    together(history.client, *keep_dead_letter(letter, 60))
     assert b"Benedict" in b"".join(everything(history.client).values())
     text = run_blocking(export("default", JANE, ALONE), history.client).model_dump_json()
     for told_by_others in ("Benedict", "caller_blocked", "never_from", "support", OTHER):

@@ -5,7 +5,7 @@ import pytest
 from bellhop.call_index import NewEntry
 from bellhop.clock import Micros
 from bellhop.console_audit import AuditEntry, keep
-from bellhop.dead_letters import DeadLetter, bury
+from bellhop.dead_letters import DeadLetter, keep_dead_letter
 from bellhop.domain.clock_offset import ClockOffset
 from bellhop.queue.names import RINGS
 from bellhop.store import (
@@ -19,11 +19,12 @@ from bellhop.store import (
     unreachable_devices,
 )
 from bellhop.store.bells import ring
-from bellhop.store.homes import common_home, partitions
+from bellhop.store.homes import partitions
 from bellhop.store.routing import keys_of, route, split
 from bellhop.telemetry.last_check import keep_check
 from tests.bellhop.store.test_script_homes import COMMANDS
 from tests.factories import a_round
+from tests.one_home import common_home
 
 SIXTEEN = partitions(16)
 OWN = SIXTEEN[3]
@@ -47,7 +48,7 @@ PLAIN = (
     *refusals.probes(SIXTEEN),
     ring(OWN, RINGS, SIXTEEN[5]),
     *keep("default", AuditEntry(Micros(1), "ops", "password", "look")),
-    *bury(DeadLetter("backend", "default", "default:1", "{}", "reason", Micros(1)), 60),
+    *keep_dead_letter(DeadLetter("backend", "default", "default:1", "{}", "reason", Micros(1)), 60),
     keep_check(Micros(1), []),
 )
 

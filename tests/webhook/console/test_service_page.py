@@ -8,7 +8,7 @@ import pytest
 
 from bellhop import __version__
 from bellhop.clock import Micros
-from bellhop.dead_letters import DeadLetter, bury
+from bellhop.dead_letters import DeadLetter, keep_dead_letter
 from bellhop.domain.clock_offset import ClockOffset
 from bellhop.queue.names import MAIL, NOTICES, RINGS
 from bellhop.queue.worker_status import ChannelStatus, EndpointStatus, WorkerStatus
@@ -87,7 +87,7 @@ def test_the_page_shows_the_endpoints_of_the_backend(redis_url, redis_client):
         status = WorkerStatus(endpoints=(EndpointStatus("backend", 2, away), EndpointStatus("other", 0)))
         redis_client.mset({lease_key(name): 1, status_key(name): status.to_json()})
         redis_client.sadd(rq_workers_key(RINGS), rq_worker_key(name))
-    for command in bury(DeadLetter("backend", "default", "default:1", "{}", "HTTP 500", Micros(1)), 60):
+    for command in keep_dead_letter(DeadLetter("backend", "default", "default:1", "{}", "HTTP 500", Micros(1)), 60):
         redis_client.execute_command(*command)
     endpoints = [EventEndpoint(name=name, url="https://example.com/") for name in ("backend", "other")]
     page = logged_in(redis_url, event_endpoints=endpoints).get("/console/service").text

@@ -63,11 +63,11 @@ async def opened(backend, url="", *, allowed=HOME, policy=FEW, secrets=(OLD, NEW
     backend.reply, backend.most_under_way = EventReply(), 0
     buried = []
 
-    async def bury(letter):
+    async def keep_dead_letter(letter):
         buried.append(letter)
 
     session = EndpointSession(url or backend.url, allowed, policy, backend._authority.ca_file)
-    channel = EventChannel("backend", session, EventSigner(secrets), bury, now)
+    channel = EventChannel("backend", session, EventSigner(secrets), keep_dead_letter, now)
     try:
         yield SimpleNamespace(channel=channel, send=lambda text: channel.send(REF, text), buried=buried)
     finally:
