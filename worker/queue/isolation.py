@@ -51,7 +51,7 @@ class Isolation:
         """Whether other jobs may begin now."""
         return not self._suspects
 
-    async def over(self) -> None:
+    async def wait_until_over(self) -> None:
         """Wait until other jobs may begin."""
         if self._suspects:
             await self._nobody_alone.wait()

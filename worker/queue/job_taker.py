@@ -52,7 +52,7 @@ class JobTaker:
 
         while not self._stopping.is_set():
             most = await self._limit.acquire(TAKEN_AT_ONCE)
-            await self._isolation.over()
+            await self._isolation.wait_until_over()
             if self._part.may_take:
                 await self._take(most, take)
             else:
@@ -75,7 +75,7 @@ class JobTaker:
     async def until_ready(self) -> None:
         """Wait until there is room for a job, and no suspect runs alone."""
         await self._limit.wait_for_place()
-        await self._isolation.over()
+        await self._isolation.wait_until_over()
 
     @property
     def again_s(self) -> Seconds:

@@ -56,8 +56,8 @@ class Maintenance:
                 self._lapsed = False
 
     async def _adopt_jobs(self) -> None:
-        for queue in self._queues:
-            job_ids = await self._lease.store.call("LRANGE", inflight_key(queue, self._lease.name), 0, -1)
+        reads = [("LRANGE", inflight_key(queue, self._lease.name), 0, -1) for queue in self._queues]
+        for queue, job_ids in zip(self._queues, await self._lease.store.together(*reads), strict=True):
             self._jobs.adopt(queue, job_ids)
 
     async def _stop_lost_jobs(self) -> None:
@@ -65,8 +65,9 @@ class Maintenance:
 
         A job that Redis does not know any more goes on: no other worker can have it.
         """
-        for job_id in list(self._jobs.jobs):
-            status, owner = await self._lease.store.call("HMGET", raw_rq_job_key(job_id), "status", "worker_name")
+        job_ids = list(self._jobs.jobs)
+        reads = [("HMGET", raw_rq_job_key(job_id), "status", "worker_name") for job_id in job_ids]
+        for job_id, (status, owner) in zip(job_ids, await self._lease.store.together(*reads), strict=True):
             if status is not None and (status, owner) != (b"started", self._lease.name.encode()):
                 log.warning("job_was_given_away", job=id_for_log(job_id))
                 self._jobs.interrupt(job_id, InterruptReason.TAKEN_OVER)

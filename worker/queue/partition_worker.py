@@ -48,7 +48,10 @@ class PartitionWorker:
         self.job_store = JobStore(store, setup.name, setup.clock)
         self.jobs = RunningJobs(self.job_store, setup.limits, setup.isolation, setup.find_handler)
         self.lease = Lease(
-            *(lease_store, setup.name, setup.queues, self._describe),
+            lease_store,
+            setup.name,
+            setup.queues,
+            self._describe,
             counts=self.job_store.counts,
             in_turn=setup.in_turn,
             tells_waiting=bool(partition.tag),
@@ -99,19 +102,22 @@ class PartitionWorker:
 
 def partition_workers(setup: WorkerSetup, store: Store, lease_store: Store) -> list[PartitionWorker]:
     """Make what the worker is in each partition."""
-    servers, first = _Servers(setup.note_redis), store.partitions[0]
+    reports, first = _RedisReports(setup.note_redis), store.partitions[0]
     return [
         PartitionWorker(
-            *(setup, partition, store.at(partition), lease_store.at(partition)),
-            note_redis=partial(servers.note, partition),
+            setup,
+            partition,
+            store.at(partition),
+            lease_store.at(partition),
+            note_redis=partial(reports.note, partition),
             is_first=partition == first,
         )
         for partition in store.partitions
     ]
 
 
-class _Servers:
-    """Whether the servers of all partitions answer."""
+class _RedisReports:
+    """Makes one report out of those of all partitions: Redis answers only if the servers of all partitions do."""
 
     def __init__(self, note_redis: Callable[[RedisError | None], None]) -> None:
         self._note_redis, self._away = note_redis, set[Partition]()

@@ -174,7 +174,7 @@ class RunningJobs:
         if not started.begun:
             await self._run_alone(queue, started)
         else:
-            await self.isolation.over()
+            await self.isolation.wait_until_over()
             await self._run_begun(queue, started)
 
     async def _run_alone(self, queue: str, suspect: StartedJob) -> None:

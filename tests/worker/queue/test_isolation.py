@@ -9,7 +9,7 @@ from worker.queue.isolation import Isolation, alone_s
 
 async def is_over(isolation: Isolation) -> bool:
     try:
-        await asyncio.wait_for(isolation.over(), 0.01)
+        await asyncio.wait_for(isolation.wait_until_over(), 0.01)
     except TimeoutError:
         return False
     return True
