@@ -5,13 +5,13 @@ A script must also use no key that its caller does not give it.
 
 import re
 import threading
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 
 import redis
 
 from bellhop.store import scripts
-from bellhop.store.homes import common_home, partitions, without_tag
+from bellhop.store.homes import Home, home_of, partitions, without_tag
 from bellhop.store.routing import keys_of, route, split
 from bellhop.store.scripts import Command
 
@@ -82,6 +82,16 @@ def violations(lines: list[str]) -> set[str]:
         except ValueError as error:
             found.add(f"{script}: {error}")
     return found
+
+
+def common_home(keys: Iterable[str]) -> Home:
+    """Return the home that all keys of one command have. Raises ValueError if they have several."""
+    homes = {home_of(key) for key in keys}
+    kinds = {home.kind for home in homes if home.kind != "partition"}
+    names = {home.name for home in homes if home.name}
+    if len(kinds) > 1 or len(names) > 1:
+        raise ValueError(f"keys of several homes: {sorted(homes)}")
+    return Home(kinds.pop() if kinds else "partition", names.pop() if names else "")
 
 
 def kind_of(command: tuple[str, ...], script: str) -> str:

@@ -43,14 +43,13 @@ class NodeBatch(NamedTuple):
     """Which of the routed commands these answer."""
     partitions: set[Partition]
     asking: bool
+    """Whether the node has the keys before it has the slot."""
 
     def confirmed(self, answers: list[Any], cluster: ClusterMap) -> list[Any]:
         """Return the answers of a node that hung; errors if it has lost its slots meanwhile, and may not have known."""
         if all(cluster.node_of(partition) == self.node for partition in self.partitions):
             return answers
         return [RedisConnectionError(DEMOTED)] * len(answers)
-
-    """Whether the node has the keys before it has the slot."""
 
 
 @dataclass(slots=True)
@@ -75,7 +74,7 @@ class _Pending:
     unknown_scripts: list[Node] = field(default_factory=list)
 
 
-Sendings = Generator["Sending", list[list[Any]], list[Any]]
+Sendings = Generator[Sending, list[list[Any]], list[Any]]
 """Yields what to send; gets the answers to the commands of its batches, and returns one answer for each command."""
 
 
@@ -103,16 +102,11 @@ def sendings(routed: Sequence[Routed], cluster: ClusterMap, among: Sequence[Part
         pending = _Pending(waiting)
         for batch, of_batch in zip(batches, found, strict=True):
             counted = [of_batch[place] for place in batch.places]
-            answers = _noted(batch, counted, answers)
+            for number, answer in zip(batch.numbers, counted, strict=True):
+                answers[number] = answer
             _note_what_is_left(batch, counted, routed, cluster, pending)
         pending.numbers = _without_those_behind_a_failure(batches, answers, routed, pending.numbers)
     return [away_for_now(answer) for answer in answers]
-
-
-def _noted(batch: NodeBatch, counted: Sequence[Any], answers: list[Any]) -> list[Any]:
-    for number, answer in zip(batch.numbers, counted, strict=True):
-        answers[number] = answer
-    return answers
 
 
 def _without_those_behind_a_failure(

@@ -7,7 +7,7 @@ script may use all of them. A single Redis is one partition. Only the store and 
 
 import re
 from binascii import crc32, crc_hqx
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from functools import lru_cache
 from typing import Literal, NamedTuple
 
@@ -101,16 +101,6 @@ def name_in_id(tenant: str, user_id: str) -> str:
     return f"{crc32(f'{tenant}:{user_id}'.encode('utf-8', 'surrogatepass')):08x}"
 
 
-def common_home(keys: Iterable[str]) -> Home:
-    """Return the home that all keys of one command have. Raises ValueError if they have several."""
-    homes = {home_of(key) for key in keys}
-    kinds = {home.kind for home in homes if home.kind != "partition"}
-    names = {home.name for home in homes if home.name}
-    if len(kinds) > 1 or len(names) > 1:
-        raise ValueError(f"keys of several homes: {sorted(homes)}")
-    return Home(kinds.pop() if kinds else "partition", names.pop() if names else "")
-
-
 class Partition(NamedTuple):
     """A part of Redis that is always on one server."""
 
@@ -118,8 +108,8 @@ class Partition(NamedTuple):
     """The hash tag of its keys, such as `16.3`: the number of partitions, and a number. Empty on a single Redis."""
 
     def key(self, key: str) -> str:
-        """Return the name of the key in this partition, such as `bellhop:{16.3}:agenda`."""
-        if not self.tag:
+        """Return the name of the key in this partition, such as `bellhop:{16.3}:agenda`. A key with a tag keeps it."""
+        if not self.tag or tag_of(key):
             return key
         space, _, rest = key.partition(":")
         return f"{space}:{{{self.tag}}}:{rest}"

@@ -8,7 +8,7 @@ from collections.abc import Callable, Hashable, Iterable, Sequence
 from typing import Any, NamedTuple, TypeVar
 
 from bellhop.store.homes import Home, Partition, home_of, partition_of, tag_of
-from bellhop.store.scripts import Argument, Command
+from bellhop.store.scripts import Argument, Command, placed
 
 T = TypeVar("T", bound=Hashable)
 AnyCommand = Command | tuple[Argument, ...]
@@ -43,12 +43,12 @@ def route(commands: Sequence[AnyCommand], among: Sequence[Partition], own: Parti
     or name none.
     """
     partitions = [_partition(keys_of(command), among, own) for command in commands]
-    found: Partition | None = next((partition for partition in partitions if partition), own or among[0])
+    current = next(filter(None, partitions), own or among[0])
     routed = []
-    for partition, command in zip(partitions, commands, strict=True):
-        found = partition or found
-        assert found is not None  # noqa: S101 - the default is one
-        routed.append(Routed(found, _placed(command, found), not isinstance(command, Command) and command[0] in _READS))
+    for command, partition in zip(commands, partitions, strict=True):
+        current = partition or current
+        reads = not isinstance(command, Command) and command[0] in _READS
+        routed.append(Routed(current, _in_partition(command, current), reads))
     return routed
 
 
@@ -58,21 +58,21 @@ def stages(nodes: Sequence[T], reads: Sequence[bool]) -> list[range]:
     `nodes`: the node of each command. `reads`: whether the command changes nothing. Within a stage, nothing depends on
     the order of commands on different nodes.
     """
-    first, found = 0, []
+    first, cut = 0, []
     for number in range(1, len(nodes)):
         apart = any(node != nodes[number] for node in nodes[first:number])
         if apart and not all(reads[first : number + 1]):
-            found.append(range(first, number))
+            cut.append(range(first, number))
             first = number
-    return [*found, range(first, len(nodes))]
+    return [*cut, range(first, len(nodes))]
 
 
 def split(command: AnyCommand, among: Sequence[Partition], own: Partition | None = None) -> list[AnyCommand]:
     """Return one command for each key, if the command allows that and its keys are in several partitions."""
     if isinstance(command, Command) or command[0] not in _ONLY_KEYS or len(command) < 3:
         return [command]
-    places = {_partition([key], among, own) for key in keys_of(command)}
-    return [command] if len(places) == 1 else [(command[0], key) for key in command[1:]]
+    partitions = {_partition([key], among, own) for key in keys_of(command)}
+    return [command] if len(partitions) == 1 else [(command[0], key) for key in command[1:]]
 
 
 def plan(
@@ -138,31 +138,34 @@ def _partition(keys: Iterable[str], among: Sequence[Partition], own: Partition |
         raise ValueError(f"keys of several partitions: {sorted(keys)}")
     if named:
         return named.pop()
-    if each_has and own is None:
-        raise ValueError(f"keys that each partition has, and none is named: {sorted(keys)}")
-    return own if each_has else _by_name(keys, among) if any_key else None
+    if each_has:
+        if own is None:
+            raise ValueError(f"keys that each partition has, and none is named: {sorted(keys)}")
+        return own
+    return _partition_of_lone_key(keys, among) if any_key else None
 
 
-def _by_name(keys: Iterable[str], among: Sequence[Partition]) -> Partition:
-    """Return the partition of a key that usually stands beside others that name a home."""
+def _partition_of_lone_key(keys: Iterable[str], among: Sequence[Partition]) -> Partition:
+    """Return the partition of a key that does not name its home, and stands alone here."""
     (key,) = keys
     if home_of(key).kind == "e-mail":
         raise ValueError(f"the key does not name its e-mail: {key}")
     return partition_of(Home("call", key), among)
 
 
-def _placed(command: AnyCommand, partition: Partition) -> AnyCommand:
+def _in_partition(command: AnyCommand, partition: Partition) -> AnyCommand:
+    """Return the command with the names that its keys have in the partition."""
     if isinstance(command, Command):
-        return command._replace(keys=[_in(partition, key) for key in command.keys])
+        return placed(command, partition)
     first, last, _ = _key_positions(command).indices(len(command))
-    return (*command[:first], *(_in(partition, key) for key in command[first:last]), *command[last:])
+    keys = (_key_in_partition(key, partition) for key in command[first:last])
+    return (*command[:first], *keys, *command[last:])
 
 
-def _in(partition: Partition, key: Any) -> Any:
-    if isinstance(key, bytes):
-        return _in(partition, _text(key)).encode("utf-8", "surrogateescape")
-    return key if tag_of(key) else partition.key(key)
+def _key_in_partition(key: Argument, partition: Partition) -> Argument:
+    in_partition = partition.key(_text(key))
+    return in_partition.encode("utf-8", "surrogateescape") if isinstance(key, bytes) else in_partition
 
 
-def _text(key: Any) -> str:
+def _text(key: Argument) -> str:
     return key.decode("utf-8", "surrogateescape") if isinstance(key, bytes) else str(key)

@@ -15,7 +15,6 @@ from bellhop.store.homes import (
     SLOTS,
     Home,
     Partition,
-    common_home,
     home_of,
     partition_of,
     partitions,
@@ -69,15 +68,6 @@ def test_every_key_that_is_built_has_a_home():
     for _, function in inspect.getmembers(keys, inspect.isfunction):
         if function not in {keys.raw_rq_job_key, keys.start_of}:
             assert home_of(function(*("1" for _ in inspect.signature(function).parameters))).kind
-
-
-def test_keys_of_two_homes_have_no_common_home():
-    call, other = keys.call_key("acme", "default:1"), keys.trail_key("acme", "default:2")
-    assert common_home([call, keys.AGENDA, keys.webhook_key("digest"), keys.rq_job_key("1")]) == CALL
-    assert common_home([keys.AGENDA, keys.rq_job_key("1")]) == Home("partition", "")
-    for crossing in (other, keys.devices_key("acme", "ann"), keys.METRICS_KEY):
-        with pytest.raises(ValueError, match="several homes"):
-            common_home([call, crossing])
 
 
 def test_all_emails_to_a_user_have_one_home():

@@ -5,13 +5,23 @@ import contextlib
 import pytest
 import redis
 
+from bellhop.store import keys
 from bellhop.store.blocking_client import run_script
-from bellhop.store.homes import ALONE, Partition, common_home
-from bellhop.store.keys import lease_key
+from bellhop.store.homes import ALONE, Home, Partition
 from bellhop.store.scripts import placed, sha1
 from tests.bellhop.store.test_script_homes import COMMANDS
 from tests.bellhop.store.test_scripts_that_fail import SCRIPTS
-from tests.one_home import each_command_has_one_home, violations
+from tests.one_home import common_home, each_command_has_one_home, violations
+
+
+def test_keys_of_two_homes_have_no_common_home():
+    call, other = keys.call_key("acme", "default:1"), keys.trail_key("acme", "default:2")
+    of_call = Home("call", "acme:default:1")
+    assert common_home([call, keys.AGENDA, keys.webhook_key("digest"), keys.rq_job_key("1")]) == of_call
+    assert common_home([keys.AGENDA, keys.rq_job_key("1")]) == Home("partition", "")
+    for crossing in (other, keys.devices_key("acme", "ann"), keys.METRICS_KEY):
+        with pytest.raises(ValueError, match="several homes"):
+            common_home([call, crossing])
 
 
 @pytest.mark.parametrize("command", COMMANDS, ids=lambda command: command.script)
@@ -23,17 +33,17 @@ def test_the_keys_that_a_script_is_given_have_one_home(command):
 
 def run_all(redis_client, partition):
     """Run each script on keys of a partition; returns the keys that there were after them."""
-    keys = set()
+    found = set()
     for before, command in SCRIPTS.values():
         redis_client.flushdb()
-        redis_client.set(partition.key(lease_key("w-1")), "1")
+        redis_client.set(partition.key(keys.lease_key("w-1")), "1")
         for each in [*before, command]:
             run_script(redis_client, placed(each, partition))
-        keys |= set(redis_client.scan_iter())
+        found |= set(redis_client.scan_iter())
     for command in COMMANDS:
         with contextlib.suppress(redis.ResponseError):  # some of them have no arguments
             run_script(redis_client, placed(command, partition))
-    return keys | set(redis_client.scan_iter())
+    return found | set(redis_client.scan_iter())
 
 
 def test_scripts_use_keys_of_one_home(redis_url, redis_client):
@@ -43,9 +53,9 @@ def test_scripts_use_keys_of_one_home(redis_url, redis_client):
 
 def test_scripts_use_only_keys_of_their_partition(redis_client):
     """A single Redis can hold the keys of a partition."""
-    keys = run_all(redis_client, Partition("16.3"))
-    assert len(keys) > 20
-    assert [key for key in keys if b":{16.3}:" not in key] == []
+    found = run_all(redis_client, Partition("16.3"))
+    assert len(found) > 20
+    assert [key for key in found if b":{16.3}:" not in key] == []
 
 
 CROSSING = """1.2 [0 127.0.0.1:1] "EVALSHA" "{sha}" "1" "bellhop:call:acme:default:1" "bellhop:devices:acme:" "ann"
