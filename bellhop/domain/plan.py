@@ -80,34 +80,34 @@ def plan(
             continue
         registered = devices.get(recipient.id, ())
         suitable = [device for device in registered if suits(kind, device)]
-        if kind is PushKind.RING:
-            unused = beside_alerts(suitable)
-            planned.skips.extend(Skip(recipient.id, Outcome.SAME_PHONE, device) for device in unused)
-            suitable = [device for device in suitable if device not in unused]
         if not suitable:
             facts = number_of_devices(len(registered))
             planned.skips.append(Skip(recipient.id, Outcome.NO_DEVICES, facts=facts))
-        if user.disabled_phones and kind is not PushKind.RING_OVER:
-            planned.skips.extend(_disabled(user, suitable))
-            suitable = [device for device in suitable if user.disabled_since(device.phone_names) is None]
-        if still_rings:
-            planned.skips.extend(
-                Skip(recipient.id, Outcome.STILL_RINGS, device) for device in suitable if ends_the_ring(kind, device)
-            )
-            suitable = [device for device in suitable if not ends_the_ring(kind, device)]
+        skips = list(_skips(kind, user, recipient, suitable, still_rings=still_rings))
+        planned.skips.extend(skips)
+        skipped = [skip.device for skip in skips]
         language = user.contact.language or recipient.language
         receiver = _Receiver(recipient, language, texts.wording(language), badges.get(recipient.id))
-        for phone in _phones(suitable):
+        for phone in _phones(device for device in suitable if device not in skipped):
             planned.pushes.append(maker.push_to_phone(receiver, phone))
             planned.skips.extend(Skip(recipient.id, Outcome.SAME_PHONE, device) for device in phone[:-1])
     return planned
 
 
-def _disabled(user: User, devices: Iterable[Device]) -> Iterator[Skip]:
-    """Yield a skip for each device whose phone an operator has disabled."""
-    for device in devices:
-        if (at := user.disabled_since(device.phone_names)) is not None:
-            yield Skip(device.user_id, Outcome.DISABLED, device, as_datetime(at).isoformat())
+def _skips(
+    kind: PushKind, user: User, recipient: Recipient, suitable: Sequence[Device], *, still_rings: bool
+) -> Iterator[Skip]:
+    """Yield a skip for each suitable device that gets no push: the first reason that holds."""
+    unused = beside_alerts(suitable) if kind is PushKind.RING else []
+    may_be_disabled = user.disabled_phones and kind is not PushKind.RING_OVER
+    for device in suitable:
+        disabled_at = user.disabled_since(device.phone_names) if may_be_disabled else None
+        if device in unused:
+            yield Skip(recipient.id, Outcome.SAME_PHONE, device)
+        elif disabled_at is not None:
+            yield Skip(recipient.id, Outcome.DISABLED, device, as_datetime(disabled_at).isoformat())
+        elif still_rings and ends_the_ring(kind, device):
+            yield Skip(recipient.id, Outcome.STILL_RINGS, device)
 
 
 def suits(kind: PushKind, device: Device) -> bool:
