@@ -31,6 +31,7 @@ MAX_LINES = 15_000
 MAX_LINE = 300
 """Characters of ids and names in a line: those of the caller and, usually, of the first ten people."""
 FROM_LATEST = Micros(0)
+"""As `before`: begin with the latest call."""
 
 
 class IndexedCall(NamedTuple):
@@ -52,21 +53,27 @@ class NewEntry(NamedTuple):
     begins: bool
 
     @property
-    def how(self) -> str:
-        """The option of ZADD."""
+    def zadd_option(self) -> str:
+        """GT: the call moves to the front. NX: it keeps its place."""
         return "GT" if self.begins else "NX"
 
     def for_tenant(self) -> dict[str, str]:
         """Return what take_event.lua adds to the tenant's lists."""
         line = _line(self.cid, self.people)
-        return {"cid": self.cid, "how": self.how, "most": str(MAX_CALLS), "line": line, "most_lines": str(MAX_LINES)}
+        return {
+            "cid": self.cid,
+            "how": self.zadd_option,
+            "most": str(MAX_CALLS),
+            "line": line,
+            "most_lines": str(MAX_LINES),
+        }
 
     def for_users(self, tenant: str, ttl_s: int) -> list[tuple[Argument, ...]]:
         """Return the commands that add it to the lists of its users. If they run again, they change nothing."""
         keys = [calls_of_user_key(tenant, user_id) for user_id in self.people if user_id]
         commands: list[tuple[Argument, ...]] = []
         for key in keys:
-            commands.append(("ZADD", key, self.how, self.began_at, self.cid))
+            commands.append(("ZADD", key, self.zadd_option, self.began_at, self.cid))
             commands.append(("ZREMRANGEBYRANK", key, 0, -1 - MAX_CALLS_OF_USER))
             commands.append(("EXPIRE", key, ttl_s))
         return commands

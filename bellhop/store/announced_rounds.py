@@ -9,6 +9,7 @@ from bellhop.domain.round import Round
 from bellhop.store.async_client import Store
 from bellhop.store.blocking_client import together
 from bellhop.store.keys import call_key, round_key
+from bellhop.store.stored_call import read_fields, round_starts
 
 ROUNDS_SEARCHED = 100
 """In how many of a call's latest rounds a user is searched."""
@@ -27,13 +28,11 @@ def is_in_call(redis: Redis, tenant: str, cid: str, user_id: str) -> bool | None
     Raises redis.exceptions.RedisError.
     """
     starts = _latest(redis.hkeys(call_key(tenant, cid)), ROUNDS_SEARCHED)  # type: ignore[arg-type]
-    keys = [round_key(tenant, cid, started_at) for started_at in starts]
-    rounds = [
-        found for found in together(redis, *(("HMGET", key, "facts", f"u:{user_id}") for key in keys)) if found[0]
-    ]
+    reads = (("HMGET", round_key(tenant, cid, started_at), "facts", f"u:{user_id}") for started_at in starts)
+    rounds = [(facts, recipient) for facts, recipient in together(redis, *reads) if facts]
     if not rounds:
         return None
-    return any(called is not None or _made(facts, user_id) for facts, called in rounds)
+    return any(recipient is not None or _made(facts, user_id) for facts, recipient in rounds)
 
 
 def _made(facts: bytes, user_id: str) -> bool:
@@ -45,12 +44,11 @@ async def read_latest_rounds(store: Store, tenant: str, cid: str) -> list[tuple[
     """Return the latest rounds and all of their fields, the oldest first. Raises as the store does."""
     starts = sorted(_latest(await store.call("HKEYS", call_key(tenant, cid)), ROUNDS_SHOWN))
     rounds = await store.together(*(("HGETALL", round_key(tenant, cid, started_at)) for started_at in starts))
-    by_name = [
-        {name.decode(): value.decode() for name, value in zip(flat[::2], flat[1::2], strict=True)} for flat in rounds
+    return [
+        (Round.model_validate_json(fields["facts"]), fields) for fields in map(read_fields, rounds) if "facts" in fields
     ]
-    return [(Round.model_validate_json(fields["facts"]), fields) for fields in by_name if "facts" in fields]
 
 
 def _latest(names: Iterable[bytes], most: int) -> list[Micros]:
     """Return when the latest rounds began, by the names of a call's fields."""
-    return sorted((Micros(int(name[2:])) for name in names if name.startswith(b"r:")), reverse=True)[:most]
+    return sorted(round_starts(name.decode(errors="replace") for name in names), reverse=True)[:most]

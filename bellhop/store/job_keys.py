@@ -28,7 +28,10 @@ def of_tenant(tenant: str, *, in_turn: bool) -> JobFields:
 
 
 def add_new_job(keys: list[str], job: JobFields) -> JobFields:
-    """Add the keys of a job that a web process queues: it does not list the queue. Returns the job for the script."""
+    """Add the keys of a job that a web process queues, without RQ's set of all queues; returns the job for the script.
+
+    Each worker writes that set when it registers (lua/lib/enqueue.lua).
+    """
     if "tenant" in job:
         return add_job(keys, job)
     placed = {**job, "first_key": str(len(keys) + 1)}

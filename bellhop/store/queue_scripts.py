@@ -249,11 +249,11 @@ def remove_worker(worker: str | bytes, queues: Iterable[str], *, died: bool, lim
 
 def _of_queue(name: str, queue: str, *args: Argument, jobs: Iterable[bytes] = ()) -> Command:
     """Return a script about one queue; `jobs` are those that it is surely about."""
-    return Command(f"queue/{name}", (*_keys_with_one(queue), *_keys_of_jobs(jobs)), args)
+    return Command(f"queue/{name}", (*_keys_for_one_queue(queue), *_keys_of_jobs(jobs)), args)
 
 
 def _keys_of_jobs(job_ids: Iterable[bytes]) -> Iterator[str]:
-    """Yield the keys of jobs. An id that RQ did not make need not be UTF-8: its key is left to the script."""
+    """Yield the keys of jobs. Ids of other applications need not be UTF-8: their keys are left to the script."""
     for job_id in job_ids:
         with contextlib.suppress(UnicodeDecodeError):
             yield rq_job_key(job_id.decode())
@@ -269,7 +269,7 @@ def queue_keys(queues: Iterable[str], *installation: str) -> list[str]:
 
 
 @cache
-def _keys_with_one(queue: str) -> tuple[str, ...]:
+def _keys_for_one_queue(queue: str) -> tuple[str, ...]:
     return (*SHARED_KEYS, *_keys_of(queue))
 
 

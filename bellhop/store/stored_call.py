@@ -1,6 +1,6 @@
 """A call as Redis keeps it, with its rounds."""
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from typing import NamedTuple
 
 from bellhop.clock import Micros
@@ -9,6 +9,9 @@ from bellhop.store.clock_differences import read_applied
 from bellhop.store.homes import partition_with
 from bellhop.store.keys import call_key, round_key
 from bellhop.store.redis_clock import read_time
+
+_START = "r:"
+"""A call has a field for each round: this, and the start of the round."""
 
 
 class StoredCall(NamedTuple):
@@ -32,7 +35,7 @@ class StoredCall(NamedTuple):
     def stamps(self) -> dict[str, Micros]:
         """The call's stamps, by name."""
         fields = self.fields.items()
-        return {name: Micros(int(at)) for name, at in fields if not name.startswith("r:") and name != "version"}
+        return {name: Micros(int(at)) for name, at in fields if not name.startswith(_START) and name != "version"}
 
 
 async def read_call(store: Store, tenant: str, cid: str) -> StoredCall:
@@ -44,13 +47,19 @@ async def read_call(store: Store, tenant: str, cid: str) -> StoredCall:
     key = call_key(tenant, cid)
     clock = read_applied(tenant, partition_with(key, store.partitions))
     call, time, applied_us = await store.together(("HGETALL", key), ("TIME",), clock)
-    ahead_us, fields = int(applied_us or 0), _pairs(call)
-    starts = [Micros(int(name[2:])) for name in fields if name.startswith("r:")]
+    ahead_us, fields = int(applied_us or 0), read_fields(call)
+    starts = round_starts(fields)
     rounds = await store.together(*(("HGETALL", round_key(tenant, cid, started_at)) for started_at in starts))
-    by_start = {started_at: _pairs(values) for started_at, values in zip(starts, rounds, strict=True)}
+    by_start = {started_at: read_fields(answer) for started_at, answer in zip(starts, rounds, strict=True)}
     return StoredCall(Micros(read_time(time) - ahead_us), ahead_us, fields, by_start)
 
 
-def _pairs(flat: list[bytes]) -> dict[str, str]:
-    values = [value.decode() for value in flat]
-    return dict(zip(values[::2], values[1::2], strict=True))
+def round_starts(names: Iterable[str]) -> list[Micros]:
+    """Return when the call's rounds began, by the names of its fields."""
+    return [Micros(int(name.removeprefix(_START))) for name in names if name.startswith(_START)]
+
+
+def read_fields(answer: Sequence[bytes]) -> dict[str, str]:
+    """Read the answer to HGETALL: names and values in turn."""
+    texts = [text.decode() for text in answer]
+    return dict(zip(texts[::2], texts[1::2], strict=True))
