@@ -9,7 +9,7 @@ A notice that no call.missed asks for may have to wait (`worker.derived_notices`
 import asyncio
 import contextlib
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
 from functools import partial
 from itertools import chain
@@ -31,9 +31,9 @@ from bellhop.store import call_scripts
 from bellhop.store.async_client import Store
 from bellhop.store.call_scripts import LAST_ALERT, CallToSettle, FinalStanding, LaterJob
 from bellhop.store.homes import ALONE, Partition
-from bellhop.store.missed_calls import note_missed
+from bellhop.store.missed_calls import note_missed, note_seen
 from bellhop.store.retry import until_redis_answers
-from bellhop.store.scripts import Scripts, placed
+from bellhop.store.scripts import Argument, Scripts, placed
 from bellhop.store.stored_call import StoredCall, read_call
 from bellhop.telemetry import metrics
 from worker.call_reading import final_in
@@ -157,25 +157,27 @@ async def _record_part(
         for found in settlements
         for round_ in [call.rounds[found.started_at]]
     ]
+    missed = [found for found in settlements if found.notice and missed_kept_s]
+    # The script queues the notices. So that a notice counts its own call, the calls are noted before.
+    await _note(
+        store,
+        [note_missed(call.tenant, found.user, to_settle.cid, found.started_at, missed_kept_s) for found in missed],
+    )
     command = call_scripts.settle_call(replace(to_settle, standings=standings))
     recorded: list[int] | None = await store.script(*command)
-    settled = [settlements[number - 1] for number in recorded or ()]  # the numbers begin at 1
-    for settlement in settled:
-        metrics.SETTLED.add(settlement.standing)
-    if missed_kept_s:
-        await _note_missed(store, to_settle, settled, missed_kept_s)
+    for number in recorded or ():  # the numbers begin at 1
+        metrics.SETTLED.add(settlements[number - 1].standing)
+    if recorded is None:
+        await _note(store, [note_seen(call.tenant, found.user, None, [to_settle.cid]) for found in missed])
     return recorded is not None
 
 
-async def _note_missed(store: Store, call: CallToSettle, settled: list[Settlement], kept_s: int) -> None:
-    """Note for each user that a call was missed. It is not repeated if Redis fails: then the call counts as seen."""
-    noted = (
-        note_missed(call.tenant, settlement.user, call.cid, settlement.started_at, kept_s)
-        for settlement in settled
-        if settlement.notice
-    )
-    with contextlib.suppress(RedisError):
-        await store.together(*chain.from_iterable(noted), in_order=False)
+async def _note(store: Store, notes: Iterable[Iterable[tuple[Argument, ...]]]) -> None:
+    """Run the commands of some users. They are not repeated if Redis fails."""
+    commands = list(chain.from_iterable(notes))
+    if commands:
+        with contextlib.suppress(RedisError):
+            await store.together(*commands, in_order=False)
 
 
 def _due_again_ms(call: ReadCall, settlements: list[Settlement], held_up: HeldUp, open_until: Micros) -> int | None:

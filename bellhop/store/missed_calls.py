@@ -1,7 +1,7 @@
 """Which missed calls a user has not seen. They are kept if `BELLHOP_USER_CALLS` is set.
 
-They are written after the standing is recorded, by commands of the user's home. If a process dies in between, the call
-counts as seen.
+They are written before the standing is recorded, by commands of the user's home, so that a notice counts its own call.
+If a process dies in between, and the user answers before the call is settled, the call counts as missed.
 """
 
 from collections.abc import Sequence

@@ -100,6 +100,36 @@ async def test_each_call_has_its_outcome_for_this_user_alone(app, settle, redis_
     assert not redis_client.exists(calls_key("default"), people_of_calls_key("default")), "they are the console's"
 
 
+async def test_a_missed_call_counts_before_its_notice_begins(app, settle, store, monkeypatch):
+    call, unseen = a_call(1, ring_ms=5_000), {}
+
+    async def script(name, *arguments, run=store.script):
+        answer = await run(name, *arguments)
+        unseen[name] = app.list()["unseen"]
+        return answer
+
+    monkeypatch.setattr(store, "script", script)
+    app.post(call.ring(at=time.time() - 60))
+    await settle(call)
+    assert unseen["calls/settle_call"] == 1
+
+
+async def test_a_call_that_is_answered_meanwhile_is_not_missed(app, settle, store, monkeypatch):
+    call, start, scripts_run = a_call(1, ring_ms=5_000), time.time() - 60, []
+
+    async def script(name, *arguments, run=store.script):
+        if name == "calls/settle_call" and name not in scripts_run:
+            app.post(call.accepted("ben", at=start + 1))
+        scripts_run.append(name)
+        return await run(name, *arguments)
+
+    monkeypatch.setattr(store, "script", script)
+    app.post(call.ring(at=start))
+    await settle(call)
+    assert scripts_run.count("calls/settle_call") == 2
+    assert app.list()["unseen"] == 0
+
+
 async def test_pages_times_and_missed_calls_select(app, settle):
     calls, start = [a_call(number) for number in range(30)], time.time() - 100
     for number, call in enumerate(calls):
