@@ -89,24 +89,36 @@ async def settle_call(
     """
     record = partial(_record, store, cid, audience=audience, missed_kept_s=missed_kept_s, in_turn=in_turn)
     quiet_ends: list[QuietEnd] = []
+    quiet: list[Settlement] = []
     asked = False
     while True:
         stored = await until_redis_answers(lambda: read_call(store, tenant, cid))
         call = await final_in(store, tenant, cid, stored, grace_us)
+        # The last try may have written some of them; all of them if only its answer was lost.
+        quiet_ends += _quiet_ends([found for found in quiet if _is_recorded(found, stored)], call, stored)
         await record_lost_attempts(store, call.rounds, stored)
         held_up = HeldUp() if derived is None else await derived.held_up(call, asked=asked)
+        quiet = [found for found in call.settlements if found not in held_up.settlements and not found.notice]
         if not await until_redis_answers(partial(record, stored, call, held_up)):
-            continue  # the call changed between reading and writing, and nothing was written: decide again
-        by_alert = {started_at for started_at, fields in stored.rounds.items() if has_alerts(fields)}
-        quiet_ends += [
-            QuietEnd(for_one(call.rounds[ended.started_at], ended.user, stored), ended.started_at in by_alert)
-            for ended in call.settlements
-            if ended not in held_up.settlements and not ended.notice
-        ]
+            continue  # the call changed between reading and writing: decide again
+        quiet_ends += _quiet_ends(quiet, call, stored)
+        quiet = []
         if derived is None or not held_up.questions:
             return quiet_ends
         await derived.ask(held_up.questions)
         asked = True
+
+
+def _is_recorded(settlement: Settlement, stored: StoredCall) -> bool:
+    return stored.rounds.get(settlement.started_at, {}).get(f"o:{settlement.user}") == settlement.standing
+
+
+def _quiet_ends(settlements: Sequence[Settlement], call: ReadCall, stored: StoredCall) -> list[QuietEnd]:
+    by_alert = {at: has_alerts(stored.rounds[at]) for at in {settlement.started_at for settlement in settlements}}
+    return [
+        QuietEnd(for_one(call.rounds[ended.started_at], ended.user, stored), by_alert[ended.started_at])
+        for ended in settlements
+    ]
 
 
 async def _record(

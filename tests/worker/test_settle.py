@@ -104,6 +104,29 @@ async def test_a_round_settled_by_many_at_once_is_settled_once(store, post, redi
     assert await store.call("ZSCORE", AGENDA, f"default:{call.cid}") is None
 
 
+async def test_an_end_whose_record_had_no_answer_is_returned(store, post, redis_url):
+    """The answer is lost, and an event comes before the record is repeated: by then, the call has changed."""
+    call, began_s = SampleCall(members=("ben",), ring_ms=30_000), now_s(redis_url) - 3
+    post(call.ring(at=began_s))
+    post(call.accepted("ben", at=began_s + 1))
+
+    class LosesAnAnswer:
+        together, partitions = store.together, store.partitions
+        lost = False
+
+        async def script(self, name, keys, args):
+            answer = await store.script(name, keys, args)
+            if name == "calls/settle_call" and not self.lost:
+                self.lost = True
+                post(call.joined("ben", at=began_s + 2))
+                raise redis.ConnectionError("the connection was lost")
+            return answer
+
+    (ended,) = await settle_call(LosesAnAnswer(), "default", call.cid, GRACE_US)
+    assert [recipient.id for recipient in ended.round.recipients] == ["ben"]
+    assert set((await settled(store, call)).values()) == {1}
+
+
 @pytest.mark.parametrize("redis_ahead_s", [0, 60, -60])
 async def test_a_claim_that_nobody_ends_is_a_lost_attempt(store, post, redis_url, redis_ahead_s):
     """Claims end by Redis's clock, and everything else of a call is in Stream's time."""
