@@ -6,6 +6,8 @@ RQ stores a job's name ("worker.jobs.ring") and one JSON payload. The worker fin
 from collections.abc import Callable, Sequence
 from typing import Any
 
+from redis.exceptions import RedisError
+
 from bellhop.clock import Micros, Seconds, micros
 from bellhop.domain.outcomes import Outcome
 from bellhop.domain.plan import ends_the_ring
@@ -27,7 +29,7 @@ from worker.delivery.whole_ring import run_ring
 from worker.derived_notices import DerivedNotices
 from worker.email.digest import EmailDigest
 from worker.gentle_start import Begun, GentleStart
-from worker.queue.running_jobs import Handler, lost_workers
+from worker.queue.running_jobs import Handler, ran_before
 from worker.rejection_carrier import RejectionCarrier
 from worker.settle import settle_call
 
@@ -112,7 +114,7 @@ class Jobs:
         """Record the standings that are final now, and queue the notices that are due.
 
         If a ring is over and no notice replaces it, it is removed here from browsers, and from iPhones that ring by
-        alerts. If a worker died in this job, it may have recorded a standing without removing the ring. Then all such
+        alerts. If the job ran before, that run may have recorded a standing without removing the ring. Then all such
         rings of the call are removed again.
         """
         tools, ref = self._tools, read_payload(names.SETTLE_JOB, payload)
@@ -126,7 +128,7 @@ class Jobs:
             tools.missed_kept_s,
             in_turn=tools.in_turn,
         )
-        if lost_workers.get():
+        if ran_before.get():
             ended = await quiet_ends(tools.store, ref.tenant, ref.cid)
         await end_rings(tools, ended)
 
@@ -140,9 +142,17 @@ def _correlated(job_name: str, handler: Handler, now: Callable[[], Micros]) -> H
 
     async def run(payload: dict[str, Any]) -> Sequence[Command] | None:
         with correlation.picked_up(names.QUEUE_OF[job_name], job_name, payload, now()):
-            return await until_redis_answers(lambda: handler(payload))
+            return await until_redis_answers(lambda: _attempt(handler, payload))
 
     return run
+
+
+async def _attempt(handler: Handler, payload: dict[str, Any]) -> Sequence[Command] | None:
+    try:
+        return await handler(payload)
+    except RedisError:
+        ran_before.set(True)
+        raise
 
 
 def _decides_about_email(

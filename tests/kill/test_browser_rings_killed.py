@@ -1,4 +1,4 @@
-"""The worker that removes a ring from a browser is killed before it sends the push. Another worker sends it, once."""
+"""The worker that removes a ring from a browser ends before it sends the push. Another worker sends it, once."""
 
 import asyncio
 import signal
@@ -22,8 +22,20 @@ async def with_a_notice_job(installation):
     return [process for process in installation.processes for name in names if name in installation.log(process)]
 
 
+async def kill(installation, worker):
+    installation.stop(worker, signal.SIGKILL)
+
+
+async def hand_back(installation, worker):
+    """At the second signal, a worker gives its jobs back at once."""
+    installation.processes[worker].send_signal(signal.SIGTERM)
+    await come_true(lambda: "draining" in installation.log(worker))
+    assert installation.stop(worker, signal.SIGTERM) == 0
+
+
 @pytest.mark.timeout(120)
-async def test_another_worker_takes_the_ring_away(tmp_path):
+@pytest.mark.parametrize("end", [kill, hand_back])
+async def test_another_worker_takes_the_ring_away(tmp_path, end):
     async with Installation(tmp_path, workers=2, web_push=True) as installation:
         service = installation.push_service
         browser = service.subscribe(installation.web_push_keys.public)
@@ -48,7 +60,7 @@ async def test_another_worker_takes_the_ring_away(tmp_path):
         await installation.stream.post(call.accepted("jane"))
         await asyncio.wait_for(connecting.wait(), 30)  # the device is claimed, and nothing is sent yet
         [sending] = await with_a_notice_job(installation)
-        installation.stop(sending, signal.SIGKILL)
+        await end(installation, sending)
         dark.close()
         await service.start()
         await come_true(lambda: len(service.pushes(browser)) == 2)

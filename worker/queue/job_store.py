@@ -51,13 +51,15 @@ class StartedJob(NamedTuple):
     """False for a suspect that has not begun yet."""
     tenant: str = ""
     """Whose job it is, if tenants take turns."""
+    ran_before: bool = False
+    """Whether an earlier run has begun, or may have."""
 
     @classmethod
     def read(cls, answer: list[Any]) -> "StartedJob":
         """Read what lib/begin.lua answers for one job."""
-        job_id, began, data, timeout, lost_workers, suspicions, late, begun, tenant = answer
+        job_id, began, data, timeout, lost_workers, suspicions, late, begun, tenant, ran_before = answer
         counts = (lost_workers, suspicions, bool(late), bool(begun))
-        return cls(job_id, began, data, timeout_s(timeout), *counts, tenant.decode(errors="replace"))
+        return cls(job_id, began, data, timeout_s(timeout), *counts, tenant.decode(errors="replace"), bool(ran_before))
 
 
 class TakenJobs(NamedTuple):

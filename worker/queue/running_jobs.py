@@ -28,8 +28,8 @@ It waits by itself while Redis is away (`until_redis_answers`), since what it ra
 it runs again from the start.
 """
 
-lost_workers: ContextVar[int] = ContextVar("lost_workers", default=0)
-"""In a handler: how many workers died while they ran its job. Each of them may have done any part of it."""
+ran_before: ContextVar[bool] = ContextVar("ran_before", default=False)
+"""In a handler: whether the job may have run before. That run may have done any part of the job."""
 MAX_SUSPICIONS = 5
 """A job that is suspected of the deaths of this many workers fails. If it has a deadline, it fails only after that."""
 MAX_LOST_WORKERS = 10
@@ -218,7 +218,7 @@ class RunningJobs:
             raise asyncio.CancelledError
         running.started, running.in_handler, running.since_s = started, True, time.monotonic()
         self.isolation.note_begin(running.task, running.since_s)
-        lost_workers.set(started.lost_workers)
+        ran_before.set(started.ran_before)
         try:
             return await handler(payload) or ()
         finally:
