@@ -16,7 +16,7 @@ from bellhop.migration.migrator import KEYS_AT_ONCE, Migrator, batches
 from bellhop.migration.sides import Side, SideError
 from bellhop.store.blocking_client import are_one_cluster, blocking
 from bellhop.store.keys import PARTITION_COUNT
-from bellhop.store.redis_url import parse, shown_database
+from bellhop.store.redis_url import parse, shown_data
 
 WORDS = {
     "devices": "devices",
@@ -77,13 +77,13 @@ def command(
     run meanwhile. Run the command again after the switch: it copies what has changed since, and brings nothing back
     that was removed at either Redis. docs/moving-redis.md says how to move.
     """
-    if (parse(from_url), shown_database(from_url)) == (parse(to_url), shown_database(to_url)):
+    if shown_data(from_url) == shown_data(to_url):
         raise click.UsageError("--from and --to name the same Redis")
     with _sentences():
         former, new, is_one_cluster = _sides(from_url, to_url, dry_run=dry_run)
         if switch and (dry_run or not is_one_cluster):
             raise click.UsageError("--switch is for another number of partitions on the same cluster")
-        place = _place(from_url)
+        place = shown_data(from_url)
         migrator = Migrator(former, new, recall(new, place, anew=anew), dry_run)
         _migrate(migrator, place, many_removed=many_removed)
         if switch:
@@ -120,12 +120,6 @@ def _migrate(migrator: Migrator, place: str, *, many_removed: bool) -> None:
             migrator.copy(batch)
     if not migrator.dry_run:
         note_end(migrator.new, migrator.memory, count)
-
-
-def _place(url: str) -> str:
-    """Name a Redis so that its data are named, too: the same cluster may have several numbers of partitions."""
-    address = parse(url)
-    return f"{shown_database(url)}, {address.partitions} partitions" if address.nodes else shown_database(url)
 
 
 @contextmanager

@@ -52,13 +52,16 @@ class Store:
         self._servers, self._own = servers, own
 
     @classmethod
-    def from_url(cls, url: str, *, connections: int = 16, timeout_s: Seconds = Seconds(2.0)) -> Self:
+    def from_url(
+        cls, url: str, *, connections: int = 16, timeout_s: Seconds = Seconds(2.0), any_count: bool = False
+    ) -> Self:
         """Prepare a connection, and up to `connections` for `client`; see `redis_url` for the URLs.
 
         `timeout_s` limits connecting, and waiting for an answer. A blocking command delays all commands after it. So it
-        needs a separate Store, with a `timeout_s` that is longer than the command blocks.
+        needs a separate Store, with a `timeout_s` that is longer than the command blocks. `any_count`: a cluster may
+        have an installation with another number of partitions.
         """
-        address = parse(url)
+        address = parse(url)._replace(any_count=any_count)
         servers = ClusterServers if address.nodes else SingleServer
         return cls(servers.of(address, connections=connections, timeout_s=timeout_s))
 

@@ -37,8 +37,8 @@ def blocking(
     installation with another number of partitions.
     """
     connect = partial(_client_of, timeout_s=timeout_s, repeats=repeats, connections=connections)
-    address = parse(url)
-    return ClusterRedis(address, connect, any_count=any_count) if address.nodes else connect(address)
+    address = parse(url)._replace(any_count=any_count)
+    return ClusterRedis(address, connect) if address.nodes else connect(address)
 
 
 def _client_of(address: RedisAddress, *, timeout_s: Seconds, repeats: int, connections: int) -> Redis:

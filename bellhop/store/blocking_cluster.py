@@ -24,17 +24,15 @@ NO_PIPELINE = "a cluster has no pipeline over all nodes: use bellhop.store.block
 class ClusterRedis(Redis):
     """redis-py's client, whose commands go to the nodes that have their keys. For several threads."""
 
-    def __init__(
-        self, address: RedisAddress, connect: Callable[[RedisAddress], Redis], *, any_count: bool = False
-    ) -> None:
-        """`connect` makes the client of one node. `any_count`: another number of partitions may be stored."""
+    def __init__(self, address: RedisAddress, connect: Callable[[RedisAddress], Redis]) -> None:
+        """`connect` makes the client of one node."""
         self._address, self._connect = address, connect
         self.partitions = partitions(address.partitions)
         self._map, self._clients = ClusterMap(address.nodes), dict[Node, Redis]()
         self._reading, self._read_at_s = threading.Lock(), 0.0
         self._no_map: RedisError = RedisConnectionError(NO_NODE)
         """Why the map could not be read."""
-        self._fits = any_count
+        self._fits = address.any_count
         """Whether the number of partitions is known to be the stored one."""
         super().__init__(connection_pool=self.client_of(Node(*address.nodes[0])).connection_pool)
 

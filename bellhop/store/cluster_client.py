@@ -43,7 +43,7 @@ class ClusterServers:
         self._reading, self._read_at_s = asyncio.Lock(), 0.0
         self._no_map: RedisError = RedisConnectionError(NO_NODE)
         """Why the map could not be read."""
-        self._fits = False
+        self._fits = address.any_count
         """Whether the number of partitions is known to be the stored one."""
 
     def ask(self, command: Command, *behind: tuple[Argument, ...]) -> None:

@@ -41,6 +41,8 @@ class RedisAddress(NamedTuple):
     """Host and port of some nodes of a cluster, which name the others; empty if Redis is not a cluster."""
     partitions: int = 1
     """The number of partitions; 1 if Redis is not a cluster."""
+    any_count: bool = False
+    """Whether another number of partitions may be stored in the cluster."""
 
     def of_node(self, host: str, port: int) -> "RedisAddress":
         """Return the address of one node of the cluster."""
@@ -95,6 +97,12 @@ def shown_database(url: str) -> str:
     return f"{shown(url)}, database {number_of_database(url)}"
 
 
+def shown_data(url: str) -> str:
+    """Name a Redis so that its data are named too: the same cluster may have several numbers of partitions."""
+    address = parse(url)
+    return f"{shown_database(url)}, {address.partitions} partitions" if address.nodes else shown_database(url)
+
+
 def number_of_database(url: str) -> int:
     """Return the number of the database that a URL names."""
     return int(parse(url).server.get("db") or 0)
@@ -112,6 +120,11 @@ def with_partitions(url: str, count: int) -> str:
     if parse(url).partitions != count:
         raise ValueError("BELLHOP_REDIS_PARTITIONS is not the number behind partitions= in BELLHOP_REDIS_URL")
     return url
+
+
+def names_partitions(url: str) -> bool:
+    """Return whether the URL of a cluster says how many partitions there are; True for any other URL."""
+    return not parse(url).nodes or "partitions" in _parts(url).query
 
 
 def _with(url: str, name: str, value: object) -> str:
