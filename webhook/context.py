@@ -2,6 +2,7 @@
 
 import math
 import time
+from dataclasses import replace
 from functools import partial
 from typing import Any
 
@@ -12,19 +13,21 @@ from bellhop.audience import audience
 from bellhop.clock import Micros, Seconds, micros
 from bellhop.privacy.forgetting_people import KnownForgotten
 from bellhop.settings import Settings
+from bellhop.store.async_client import Store
 from bellhop.store.blocking_client import blocking, partitions_of, run_script
 from bellhop.store.redis_clock import RedisClock, read_time
 from bellhop.store.redis_url import shown, shown_database
 from bellhop.store.replication import ReplicatedScripts
 from bellhop.store.retry import is_away
 from bellhop.store.scripts import Argument, Command
-from bellhop.telemetry.outage import redis_outage
+from bellhop.telemetry.outage import RedisOutage, redis_outage
 from bellhop.trail import DAY_S
 from webhook.client_address import networks, within
 from webhook.intake.effects import EffectRules
 from webhook.intake.failure_limit import FailureLimit
+from webhook.intake.former_redis import FormerRedis
 from webhook.intake.frequent_repeats import FrequentRepeats
-from webhook.intake.receive import Intake
+from webhook.intake.receive import FormerIntake, Intake
 from webhook.intake.ring_limits import RingBounds, RingLimits
 from webhook.intake.signature import BodyLimits, KeyRing, SigningApp
 from webhook.intake.stream_clock import StreamClocks
@@ -36,6 +39,8 @@ REDIS_TIMEOUT_S = Seconds(1.0)
 within five seconds: Stream gives up on an attempt after six."""
 MAX_REQUEST = 1 << 20
 """Largest body of a request that is no webhook, in bytes."""
+FORMER_TIMEOUT_S = Seconds(0.5)
+"""The same for the former Redis, while the installation moves: a ring must not wait long for it."""
 CLOCK_MAX_AGE_S = 1.0
 """How long a reading of Redis's clock is used."""
 CLOCK_AWAY_S = 5.0
@@ -45,16 +50,22 @@ CLOCK_AWAY_S = 5.0
 class WebContext:
     """Settings, key ring, Redis client, and what the intake needs."""
 
-    def __init__(self, settings: Settings) -> None:
-        self.settings = settings
+    def __init__(self, settings: Settings, *, is_former: bool = False) -> None:
+        """`is_former`: the settings name the former Redis of an installation that moves."""
+        self.settings, self._is_former = settings, is_former
         self.key_ring = KeyRing(
             SigningApp(
                 app.tenant, tuple(app.api_keys), tuple(secret.get_secret_value().encode() for secret in app.api_secrets)
             )
             for app in settings.stream_apps
         )
+        self._timeout_s = FORMER_TIMEOUT_S if is_former else REDIS_TIMEOUT_S
         self.redis = blocking(
-            settings.redis_url, timeout_s=REDIS_TIMEOUT_S, repeats=1, connections=settings.web_threads + 2
+            settings.redis_url,
+            timeout_s=self._timeout_s,
+            repeats=1,
+            connections=settings.web_threads + 2,
+            any_count=is_former,
         )
         self.outage = redis_outage(shown(settings.redis_url))
         self.audience = audience(settings)
@@ -85,6 +96,12 @@ class WebContext:
             KnownForgotten(),
             self._rings_waiting_per_app(settings),
         )
+        self.former = WebContext(_former(settings), is_former=True) if settings.redis_former_url else None
+        """While the installation moves to another Redis: the context of the former one."""
+        if self.former is not None:
+            outage = RedisOutage("former_redis_away", "former_redis_back", address=self.former.intake.place)
+            former = FormerIntake(FormerRedis(self.former.intake_redis, outage), self.former.intake)
+            self.intake = replace(self.intake, former=former)
         self.refused_receipts = FrequentRepeats(1)
         self.body_limits = BodyLimits(settings.webhook_max_bytes, settings.webhook_gzip_ratio)
         self.failures = FailureLimit(settings.webhook_failures_per_minute)
@@ -96,6 +113,10 @@ class WebContext:
         if not settings.has_several_tenants:
             return 0
         return math.ceil(settings.rings_waiting_per_app / len(partitions_of(self.redis)))
+
+    def new_store(self) -> Store:
+        """Make a connection for the event loop."""
+        return Store.from_url(self.settings.redis_url, timeout_s=self._timeout_s, any_count=self._is_former)
 
     def accepts_webhooks_from(self, address: str | None) -> bool:
         """Return whether the settings allow webhooks from `address`."""
@@ -128,6 +149,12 @@ class WebContext:
         """Run a script, and commands behind it; returns the script's answer. Raises redis.exceptions.RedisError."""
         run = self.intake_redis.run if on_the_loop() else partial(run_script, self.redis)
         return run(command, *behind)
+
+
+def _former(settings: Settings) -> Settings:
+    """Return the settings for the former Redis. It is left soon, so nothing waits for its replicas."""
+    changes = {"redis_url": settings.redis_former_url, "redis_former_url": None, "redis_wait_replicas": 0}
+    return settings.model_copy(update=changes)
 
 
 def web_context() -> WebContext:

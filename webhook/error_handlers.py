@@ -81,9 +81,9 @@ def _redis_error(error: RedisError) -> ErrorResponse:
     return jsonify(error="Redis does not answer. Try again."), 503
 
 
-def _put_off(_: PutOffError) -> ErrorResponse:
+def _put_off(error: PutOffError) -> ErrorResponse:
     """Answer a webhook that must come again: Stream repeats it after a 503."""
-    response = jsonify(error="Too many rings of this app wait. Try again.")
+    response = jsonify(error=str(error))
     response.status_code, response.headers["Retry-After"] = 503, "1"
     return response
 

@@ -6,11 +6,25 @@ from pydantic import AfterValidator, Field, model_validator
 
 from bellhop.settings.field_types import ReadableFile, SettingsSection
 from bellhop.settings.variables import variable
-from bellhop.store.redis_url import MOST_PARTITIONS, PARTITIONS, parse, with_ca, with_partitions
+from bellhop.store.redis_url import (
+    MOST_PARTITIONS,
+    PARTITIONS,
+    names_partitions,
+    parse,
+    shown_data,
+    with_ca,
+    with_partitions,
+)
 
 
 def _redis_url(url: str) -> str:
     parse(url)
+    return url
+
+
+def _former_url(url: str | None) -> str | None:
+    if url is not None and not names_partitions(_redis_url(url)):
+        raise ValueError("must say how many partitions the former installation has, such as ?partitions=16")
     return url
 
 
@@ -21,6 +35,9 @@ class RedisSettings(SettingsSection):
     """URL of Redis or Valkey, version 6.2 or newer: redis://, rediss:// (TLS), unix://, with Sentinel
     redis+sentinel://host:port,host:port/service/0, or, for Redis Cluster, redis+cluster://host:port,host:port
     (docs/redis.md). If it is not set, REDIS_TLS_URL counts, then REDIS_URL, which many platforms set."""
+    redis_former_url: Annotated[str | None, AfterValidator(_former_url), Field(repr=False)] = None
+    """For some minutes after a move to another Redis, and only for web processes: the URL of the former one. Calls that
+    began there still end there (docs/moving-redis.md). A CA certificate for it: &ssl_ca_certs=/path in the URL."""
     redis_ca_file: ReadableFile | None = None
     """CA certificate to trust for rediss://, instead of the system's CAs."""
     redis_partitions: Annotated[int, Field(ge=1, le=MOST_PARTITIONS)] = PARTITIONS
@@ -46,6 +63,12 @@ class RedisSettings(SettingsSection):
             if not parse(self.redis_url).nodes:
                 raise ValueError(_no_effect("redis_partitions", "redis+cluster:// or rediss+cluster://"))
             self.redis_url = with_partitions(self.redis_url, self.redis_partitions)
+        return self
+
+    @model_validator(mode="after")
+    def _refuse_one_redis_twice(self) -> Self:
+        if self.redis_former_url is not None and shown_data(self.redis_former_url) == shown_data(self.redis_url):
+            raise ValueError(f"{variable('redis_former_url')} and {variable('redis_url')} name the same Redis")
         return self
 
 

@@ -67,10 +67,11 @@ def refusal_of(error: RedisError) -> str:
     return A_CLUSTER_NODE if _is_cluster_node(error) else REFUSALS.get(code_of(error), "")
 
 
-def advice_on(error: RedisError) -> str:
-    """Say what to do about any error of Redis."""
+def advice_on(error: RedisError, setting: str = "BELLHOP_REDIS_URL") -> str:
+    """Say what to do about any error of Redis. `setting` is the one with its URL."""
     refusal = refusal_of(error)
-    return f"Redis {refusal}" if refusal else "check that Redis runs, and BELLHOP_REDIS_URL"
+    advice = f"Redis {refusal}" if refusal else "check that Redis runs, and BELLHOP_REDIS_URL"
+    return advice.replace("BELLHOP_REDIS_URL", setting)
 
 
 def needs_other_settings(error: RedisError) -> bool:

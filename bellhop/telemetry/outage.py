@@ -52,9 +52,9 @@ class Outage:
 class RedisOutage(Outage):
     """The outages of Redis. A Redis that refuses writes counts as an outage too."""
 
-    def note_redis_error(self, error: RedisError) -> None:
-        """Note an error. The log line says what to do about it."""
-        self.note_error(type(error).__name__, advice=advice_on(error))
+    def note_redis_error(self, error: RedisError, setting: str = "BELLHOP_REDIS_URL") -> None:
+        """Note an error. The log line says what to do about it; `setting` is the one with the URL."""
+        self.note_error(type(error).__name__, advice=advice_on(error, setting))
 
 
 def redis_outage(address: str) -> RedisOutage:

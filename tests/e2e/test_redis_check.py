@@ -50,6 +50,19 @@ async def test_redis_that_is_away_or_unsafe_is_named(installation):
     assert "0 replicas" in output
 
 
+async def test_a_wrong_former_redis_is_named(installation, tmp_path):
+    with RedisServer(tmp_path) as empty:
+        for url, sentence in (
+            ("redis://127.0.0.1:1/0", "does not answer: connection refused: start Redis, or check"),
+            (installation.redis.url.replace("127.0.0.1", "localhost"), "is the own Redis: correct or remove"),
+            (empty.url, f"no worker of Bellhop works at 127.0.0.1:{empty.port}, database 0: correct"),
+        ):
+            status, output = await bellhop(installation, "check", REDIS_FORMER_URL=url)
+            (line,) = [line for line in output.splitlines() if "Former Redis: " in line]
+            assert (status, line.split()[0]) == (1, "problem")
+            assert f"{sentence} BELLHOP_REDIS_FORMER_URL" in line
+
+
 async def test_tls_to_a_port_without_tls_is_named(installation, tmp_path):
     with RedisServer(tmp_path) as server, redis.Redis.from_url(server.url) as client:
         without_tls = server.url.replace("redis://", "rediss://:hunter2@")

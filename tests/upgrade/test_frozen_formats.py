@@ -20,6 +20,7 @@ EXPLAINED = "http/paths//v1/calls/{cid}/get/responses"
 NEW_SINCE: dict[str, str] = {
     "command_line/commands/commands/migrate": "the move to another Redis",
     "command_line/commands/commands/rq": "RQ's own commands, also for one partition of a Redis Cluster",
+    "command_line/settings/`BELLHOP_REDIS_FORMER_URL`": "the move to another Redis",
     "command_line/settings/`BELLHOP_REDIS_PARTITIONS`": "Redis Cluster, which an older version cannot use",
     **dict.fromkeys(
         (

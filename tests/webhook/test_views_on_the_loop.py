@@ -57,9 +57,10 @@ async def serving(redis_url, *, on_loop=True, **settings):
     app = create_app(web_settings(redis_url, **settings))
     context = app.extensions["context"]
     intake_redis = context.intake_redis
-    connections = LoopConnections(partial(Store.from_url, redis_url, timeout_s=1.0))
+    connections = [LoopConnections(each.new_store) for each in (context, context.former) if each]
     if on_loop:
-        intake_redis.use_on_the_loop(connections)
+        for each, own in zip((context, context.former), connections, strict=False):
+            each.intake_redis.use_on_the_loop(own)
     limits = limits_for_webhooks(LIMITS, context.body_limits.max_bytes)
     server = RequestServer(app, limits, 2, partial(runs_on_loop, intake_redis), WebhookBodies(context))
     listening = await asyncio.get_running_loop().create_server(server.connection, "127.0.0.1", 0)
@@ -69,7 +70,8 @@ async def serving(redis_url, *, on_loop=True, **settings):
     finally:
         listening.close()
         await server.stop()
-        await connections.close()
+        for each in connections:
+            await each.close()
 
 
 @asynccontextmanager
@@ -147,6 +149,19 @@ async def test_a_phone_declines_once(redis_url, redis_client, server):
         assert [await post.report(document) for document in ({"receipt": "x"}, {"receipt": "x" * 5000})] == [403, 413]
         assert redis_client.llen(f"rq:queue:{STREAM}") == 1
         assert redis_client.hexists(call_key("default", call.cid), "d:ben")
+
+
+@pytest.mark.parametrize("server", [serving, partial(serving, on_loop=False), serving_elsewhere], ids=SERVERS)
+async def test_a_call_of_the_former_redis_is_declined_there(redis_url, own_redis, server):
+    async with server(own_redis.url, **RECEIPTS) as post:
+        call = SampleCall()
+        await post(call.ring("ben", "jane"))
+    async with server(redis_url, redis_former_url=own_redis.url, **RECEIPTS) as post:
+        assert await post(call.accepted("jane"), "w3") == (200, {"status": "taken"})
+        with redis.Redis.from_url(own_redis.url) as former:
+            document = {"receipt": a_receipt(former, call), "event": "declined"}
+            assert await post.report(document) == 204
+            assert {b"a:jane", b"d:ben"} <= set(former.hkeys(call_key("default", call.cid)))
 
 
 async def test_a_receipt_that_is_sent_too_often_costs_no_redis(redis_url, redis_client):
@@ -381,7 +396,8 @@ BLOCKING = [
 ]
 
 
-async def test_a_view_on_the_loop_never_blocks(redis_url, redis_client, monkeypatch):
+@pytest.mark.parametrize("moves", [False, True], ids=["one Redis", "with a former one"])
+async def test_a_view_on_the_loop_never_blocks(redis_url, redis_client, own_redis, moves, monkeypatch):
     blocked = []
 
     def watch(owner, name):
@@ -395,8 +411,12 @@ async def test_a_view_on_the_loop_never_blocks(redis_url, redis_client, monkeypa
 
         monkeypatch.setattr(owner, name, call)
 
-    async with serving(redis_url, **RECEIPTS) as post:
-        first, call = SampleCall(), SampleCall()
+    first, call, former = SampleCall(), SampleCall(), {}
+    if moves:
+        former = {"redis_former_url": own_redis.url}
+        async with serving(own_redis.url) as post:
+            assert (await post(call.ring("ben"), "before"))[0] == 200
+    async with serving(redis_url, **RECEIPTS, **former) as post:
         await post(first.ring("ben"), "w0")  # what is imported when first used is here now
         for document in ({"receipt": a_receipt(redis_client, first), "event": "declined"}, {"receipt": "x"}):
             await post.report(document)
@@ -415,4 +435,6 @@ async def test_a_view_on_the_loop_never_blocks(redis_url, redis_client, monkeypa
         assert (await post(b"{}", "x", **{"X-Signature": "00" * 32}))[0] == 401
     async with serving("redis://127.0.0.1:1/0") as post:
         assert (await post(call.ring("ben")))[0] == 503
+    async with serving(redis_url, redis_former_url="redis://127.0.0.1:1/0") as post:
+        assert (await post(SampleCall().ring("ben")))[0] == 200
     assert not blocked

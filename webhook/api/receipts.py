@@ -8,6 +8,7 @@ from pydantic import BaseModel, ConfigDict, Field, TypeAdapter, ValidationError
 from bellhop.domain.phone import PhoneHealth
 from bellhop.domain.phone_report import PhoneEvent
 from bellhop.domain.ticket import LONGEST_TICKET, Ticket, read_ticket
+from bellhop.store.keys import round_key
 from bellhop.store.phones import note_receipt
 from bellhop.telemetry import metrics
 from webhook.api.ring_reports import WAS_RINGING, AppliedReport, PhoneReport, app_word, apply_report
@@ -78,13 +79,25 @@ def report() -> Response:
     if answer := context.refused_receipts.answer_of(mac, now):
         raise ApiError(REFUSED[answer["verdict"]])
     phone_ms = sent.at if sent.rang_at is None else sent.rang_at
-    applied = apply_report(context, PhoneReport(ticket, sent.receipt, sent.event, sent.reason, phone_ms))
+    applied = _apply_where_it_rang(context, PhoneReport(ticket, sent.receipt, sent.event, sent.reason, phone_ms))
     if applied.verdict in REFUSED:
         context.refused_receipts.note(mac, {"verdict": applied.verdict}, now)
         raise ApiError(REFUSED[applied.verdict])
     if applied.user and applied.verdict in WAS_RINGING:
         _note(context, ticket, sent, applied)
     return Response(status=204)
+
+
+def _apply_where_it_rang(context: WebContext, report: PhoneReport) -> AppliedReport:
+    """Apply a report in the Redis that has its ring: while the installation moves, it may be the former one."""
+    former, ticket = context.former, report.ticket
+    ring = "EXISTS", round_key(ticket.tenant, ticket.cid, ticket.started_at)
+    if context.intake.former is None or former is None or context.intake_redis.call(*ring):
+        return apply_report(context, report)
+    applied = context.intake.former.redis.ask(lambda redis: redis.call(*ring) and apply_report(former, report))
+    if applied is None:
+        raise ApiError(ApiErrorKind.REDIS_UNAVAILABLE)
+    return applied or apply_report(context, report)
 
 
 def _note(context: WebContext, ticket: Ticket, sent: Receipt, applied: AppliedReport) -> None:

@@ -4,9 +4,11 @@ import hashlib
 import time
 from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import NamedTuple
 
 import msgspec
 import structlog
+from redis.exceptions import RedisError, ResponseError
 from structlog.contextvars import bind_contextvars, reset_contextvars
 
 from bellhop.clock import Micros, Seconds, elapsed, from_nanoseconds, seconds
@@ -24,7 +26,8 @@ from bellhop.telemetry.turned_away import TURNED_AWAY
 from bellhop.trail import WebhookOutdated, encode
 from webhook.intake.apply import Verdict, apply, webhook_digest
 from webhook.intake.effects import EffectRules, effects
-from webhook.intake.events import Event, Ignored, UnreadableEvent, UserChanged
+from webhook.intake.events import Event, Ignored, MembersEvent, Ring, UnreadableEvent, UserChanged
+from webhook.intake.former_redis import UNKNOWN, FormerRedis, KnownCall, look
 from webhook.intake.frequent_repeats import FrequentRepeats
 from webhook.intake.noted_events import note_event
 from webhook.intake.parsing import parse
@@ -67,10 +70,19 @@ class Intake:
     """Who was forgotten in the last day."""
     most_waiting: int = 0
     """How many rings of one tenant may wait; 0 if there is only one tenant: it has no bound."""
+    former: "FormerIntake | None" = None
+    """While the installation moves to another Redis: the former one."""
+
+
+class FormerIntake(NamedTuple):
+    """The former Redis, and what is needed to apply events there."""
+
+    redis: FormerRedis
+    intake: Intake
 
 
 class PutOffError(Exception):
-    """An event was not taken, since too many rings of its tenant wait. Its sender must send it again."""
+    """An event was not taken, and its sender must send it again. The message says why."""
 
 
 def receive(
@@ -131,7 +143,8 @@ def _receive(
         is_forgotten = bool(intake.forgotten.people.of(tenant)(event.user_id))
         verdict = apply_user_event(intake.redis, tenant, event, arrival.now, is_forgotten=is_forgotten)
     else:
-        verdict = _apply(intake, tenant, webhook_id, claim, event, arrival, attempt)
+        apply_event = _apply_where_known if intake.former and event.cid else _apply
+        verdict = apply_event(intake, tenant, webhook_id, claim, event, arrival, attempt)
         if verdict is Verdict.IGNORED:
             note_event(intake.redis, tenant, event, arrival.now)
         learn_revocations(intake.redis, tenant, event, arrival.now)
@@ -183,11 +196,68 @@ def _drop_outdated(intake: Intake, tenant: str, event: Event, claim: str, now: M
     return {"status": "outdated"}
 
 
-def _apply(
+def _apply_where_known(
     intake: Intake, tenant: str, webhook_id: str, claim: str, event: Event, arrival: StreamTime, attempt: int | None
 ) -> Verdict:
+    """Apply an event while the installation moves (docs/moving-redis.md).
+
+    A ring begins in the own Redis, with the stamps that the former one has of its call. Any other event that may send
+    pushes is applied in one of the two. All other events are applied in both, if the call has rung at the former one.
+    """
+    assert intake.former is not None  # noqa: S101 - only then this is called
+    once = effects(event, arrival.now, intake.rules[tenant]).once
+    digests = [claim, *(webhook_digest(tenant, name) for name in (webhook_id, once) if name)]
+    there = intake.former.redis.look(tenant, event.cid, digests)
+    may_send = isinstance(event, MembersEvent)
+    if may_send and there.taken:
+        return Verdict.ALREADY
+    of_event = tenant, webhook_id, claim, event
+    if isinstance(event, Ring):
+        return _apply(intake, *of_event, arrival, attempt, there)
+    if not there.has_rung:
+        return _apply(intake, *of_event, arrival, attempt)
+    if may_send:
+        here = look(intake.redis, tenant, event.cid, digests)
+        if here.taken or here.has_rung or not there.has_workers:
+            return _apply(intake, *of_event, arrival, attempt)
+        return _apply_there(intake.former, *of_event, there, attempt) or _apply(intake, *of_event, arrival, attempt)
+    verdict = _apply(intake, *of_event, arrival, attempt)
+    _apply_there(intake.former, *of_event, there, attempt)
+    return verdict
+
+
+def _apply_there(
+    former: FormerIntake, tenant: str, webhook_id: str, claim: str, event: Event, there: KnownCall, attempt: int | None
+) -> Verdict | None:
+    """Apply an event in the former Redis; None if that refuses it. Raises PutOffError if it does not answer."""
+    try:
+        clock = former.intake.clocks[tenant].beside(call_key(tenant, event.cid))
+        arrival = clock.at_arrival(event.at, there.now, may_be_late=True)
+        return _apply(former.intake, tenant, webhook_id, claim, event, arrival, attempt)
+    except RedisError as error:
+        former.redis.note_error(error)
+        if isinstance(error, ResponseError):
+            return None
+        metrics.WEBHOOKS.add(_kind(event), Verdict.PUT_OFF)  # it may have been applied: the repeat finds that out
+        raise PutOffError("The former Redis does not answer. Try again.") from None
+
+
+def _apply(
+    intake: Intake,
+    tenant: str,
+    webhook_id: str,
+    claim: str,
+    event: Event,
+    arrival: StreamTime,
+    attempt: int | None,
+    there: KnownCall = UNKNOWN,
+) -> Verdict:
+    """Apply an event. `there`: what the former Redis knows of its call; the call gets these stamps too."""
     event = intake.limits.cut(event)
     derived = effects(event, arrival.now, intake.rules[tenant])
+    if there.fields:
+        stamps, history = (*derived.stamps, *there.stamps), (*derived.history, *there.history)
+        derived = msgspec.structs.replace(derived, stamps=stamps, history=history)
     if refused := intake.limits.refusal(derived, arrival.now):
         derived = msgspec.structs.replace(derived, refused=refused)
     verdict = apply(
@@ -209,7 +279,7 @@ def _apply(
         metrics.WEBHOOKS.add(_kind(event), verdict)
         TURNED_AWAY.add("tenant_waiting", tenant, known_app=True)
         log.warning("webhook_put_off", type=event.type, tenant=tenant)
-        raise PutOffError
+        raise PutOffError("Too many rings of this app wait. Try again.")
     if verdict is not Verdict.ALREADY:
         _count_turned_away(tenant, event, derived.refused)
     return verdict

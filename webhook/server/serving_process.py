@@ -71,9 +71,12 @@ async def _serve(
     loop, stop = asyncio.get_running_loop(), asyncio.Event()
     for number in stop_signals.STOP_SIGNALS:
         signal.signal(number, lambda *_: loop.call_soon_threadsafe(stop.set))
-    connections = LoopConnections(partial(Store.from_url, context.settings.redis_url, timeout_s=REDIS_TIMEOUT_S))
+    connections = LoopConnections(context.new_store)
     if not context.settings.redis_wait_replicas:  # WAIT would block the connection that all views share
         context.intake_redis.use_on_the_loop(connections)
+    to_former = LoopConnections(context.former.new_store) if context.former else None
+    if context.former and to_former:
+        context.former.intake_redis.use_on_the_loop(to_former)
     with contextlib.suppress(RedisError):
         await connections.prompt().load_scripts()
     on_loop = partial(runs_on_loop, context.intake_redis)
@@ -92,6 +95,8 @@ async def _serve(
     await server.stop()
     keeping_time.cancel()
     await connections.close()
+    if to_former:
+        await to_former.close()
     stop_signals.ignore()  # before the loop ends, as the handlers above need it
 
 

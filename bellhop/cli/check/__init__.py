@@ -14,6 +14,7 @@ from bellhop.cli.check import (
     devices,
     endpoints,
     foreign_work,
+    former_redis,
     mail_server,
     push_apps,
     stream,
@@ -125,6 +126,8 @@ async def _of_the_queues(settings: Settings, arrivals: WebhooksOfLate | None) ->
     async for finding in workers.findings(settings):
         yield finding
     async for finding in foreign_work.findings(settings):
+        yield finding
+    async for finding in former_redis.findings(settings):
         yield finding
     for finding in webhooks.findings(settings, arrivals) if arrivals is not None else ():
         yield finding

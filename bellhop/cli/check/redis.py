@@ -42,7 +42,7 @@ async def findings(store: Store, settings: Settings) -> AsyncIterator[Finding]:
             async for finding in redis_cluster.findings(settings, _no_answer(error)):
                 yield finding
             return
-        advice = refusals.refusal_of(error) or _no_answer(error)
+        advice = why_no_answer(error)
         if await asyncio.to_thread(answers_without_tls, settings.redis_url):
             advice = f"does not answer: {NO_TLS}"
         yield Finding(Level.PROBLEM, "Redis", f"{advice}; it is {place}")
@@ -72,7 +72,7 @@ async def _of_one_server(
 ) -> AsyncIterator[Finding]:
     yield Finding(Level.OK, "Redis", answers)
     if refused is not None:
-        yield Finding(Level.PROBLEM, "Redis", refusals.refusal_of(refused) or _no_answer(refused))
+        yield Finding(Level.PROBLEM, "Redis", why_no_answer(refused))
     try:
         info = await store.client.info()
     except NoPermissionError:
@@ -88,6 +88,11 @@ async def _refused_write(store: Store) -> RedisError | None:
     except RedisError as error:
         return error
     return None
+
+
+def why_no_answer(error: RedisError) -> str:
+    """Say why Redis refused a command or did not answer, and what to do."""
+    return refusals.refusal_of(error) or _no_answer(error)
 
 
 def _no_answer(error: RedisError) -> str:

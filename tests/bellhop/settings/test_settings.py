@@ -244,6 +244,29 @@ def test_the_ca_of_redis_becomes_part_of_its_url(setenv, tmp_path):
     ]
 
 
+def test_the_former_redis_is_another_one(setenv, tmp_path):
+    (tmp_path / "ca.pem").touch()
+    setenv(REDIS_URL="rediss://one", REDIS_CA_FILE=str(tmp_path / "ca.pem"), REDIS_FORMER_URL="rediss://two")
+    assert load().redis_former_url == "rediss://two", "the CA of the own Redis is not for the former one"
+    for former in ("rediss://one:6379/0", "redis://somebody:hunter2@one"):
+        setenv(REDIS_FORMER_URL=former)
+        assert problems(None) == ["BELLHOP_REDIS_FORMER_URL and BELLHOP_REDIS_URL name the same Redis"]
+    setenv(REDIS_FORMER_URL="rediss://one/1")
+    assert load().redis_former_url == "rediss://one/1"
+    setenv(REDIS_FORMER_URL="http://two")
+    assert problems(None)[0].startswith("BELLHOP_REDIS_FORMER_URL: must begin with redis://")
+
+
+def test_the_former_number_of_partitions_must_be_given(setenv):
+    setenv(REDIS_URL="redis+cluster://one,two", REDIS_PARTITIONS="32", REDIS_FORMER_URL="redis+cluster://one,two")
+    sentence = "must say how many partitions the former installation has, such as ?partitions=16"
+    assert problems(None) == [f"BELLHOP_REDIS_FORMER_URL: {sentence}"]
+    setenv(REDIS_FORMER_URL="redis+cluster://one,two?partitions=16")
+    assert load().redis_former_url == "redis+cluster://one,two?partitions=16"
+    setenv(REDIS_FORMER_URL="redis+cluster://one,two?partitions=32")
+    assert problems(None) == ["BELLHOP_REDIS_FORMER_URL and BELLHOP_REDIS_URL name the same Redis"]
+
+
 def test_the_number_of_partitions_becomes_part_of_the_url(setenv):
     setenv(REDIS_URL="redis+cluster://one,two", REDIS_PARTITIONS="32")
     assert load().redis_url == "redis+cluster://one,two?partitions=32"

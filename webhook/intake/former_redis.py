@@ -1,0 +1,116 @@
+"""What a Redis knows of a webhook and its call. While an installation moves, the former Redis is asked first.
+
+Calls that began there end there (docs/moving-redis.md). No ring depends on it: if it does not answer, webhooks go on
+without it.
+"""
+
+import time
+from collections.abc import Callable, Iterable, Mapping
+from types import MappingProxyType
+from typing import Any, NamedTuple, TypeVar
+
+from redis.exceptions import RedisError
+
+from bellhop.clock import Micros
+from bellhop.domain.call import Stamp
+from bellhop.store.homes import partition_with
+from bellhop.store.keys import WORKERS, call_key, webhook_key
+from bellhop.store.redis_clock import read_time
+from bellhop.telemetry.outage import RedisOutage
+from webhook.intake_redis import IntakeRedis
+
+PAUSE_S = 1.0
+"""While the former Redis is away, one webhook tries it in this time; the others do not wait for it."""
+
+NO_WORKERS = (
+    "no worker of Bellhop works there: correct BELLHOP_REDIS_FORMER_URL, or remove it if the former workers have ended"
+)
+T = TypeVar("T")
+
+
+class KnownCall(NamedTuple):
+    """What a Redis knows of a webhook and its call."""
+
+    taken: bool = False
+    """Whether this Redis has taken the webhook."""
+    fields: Mapping[str, str] = MappingProxyType({})
+    """Of the call's hash."""
+    has_workers: bool = False
+    now: Micros = Micros(0)
+    """The time by the clock of this Redis."""
+
+    @property
+    def has_rung(self) -> bool:
+        """Whether a ring of the call began here, or only its call.missed is known."""
+        return any(name.startswith("r:") for name in self.fields)
+
+    @property
+    def stamps(self) -> list[tuple[str, Micros]]:
+        """The latest stamp of each name."""
+        names = (name for name in self.fields if name == Stamp.ENDED or ":" in name)
+        return [(name, Micros(int(self.fields[name]))) for name in names if not name.startswith(("r:", "at:"))]
+
+    @property
+    def history(self) -> list[tuple[str, Micros]]:
+        """The fields that keep stamps one by one (`bellhop.domain.stamp_history`)."""
+        return [(name, Micros(int(at))) for name, at in self.fields.items() if name.startswith("at:")]
+
+
+UNKNOWN = KnownCall()
+
+
+def look(redis: IntakeRedis, tenant: str, cid: str, webhooks: Iterable[str]) -> KnownCall:
+    """Look up a call, and a webhook by its digests, in one round trip. Raises redis.exceptions.RedisError."""
+    call = call_key(tenant, cid)
+    partition = partition_with(call, redis.partitions)
+    taken, fields, workers, now = redis.together(
+        ("EXISTS", *(partition.key(webhook_key(webhook)) for webhook in webhooks)),
+        ("HGETALL", call),
+        ("EXISTS", partition.key(WORKERS)),
+        ("TIME",),
+    )
+    return KnownCall(bool(taken), _pairs(fields), bool(workers), read_time(now))
+
+
+def _pairs(answer: Any) -> Mapping[str, str]:
+    """Read the answer to HGETALL: redis-py's client in a thread has made a dict of it."""
+    pairs = answer.items() if isinstance(answer, dict) else zip(answer[::2], answer[1::2], strict=True)
+    return {name.decode(): value.decode() for name, value in pairs}
+
+
+class FormerRedis:
+    """The former Redis. While it is away, it is asked once a second; each outage is logged."""
+
+    def __init__(self, redis: IntakeRedis, outage: RedisOutage) -> None:
+        self._redis, self._outage, self._ask_again_s = redis, outage, 0.0
+
+    def look(self, tenant: str, cid: str, webhooks: Iterable[str]) -> KnownCall:
+        """Return what this Redis knows; UNKNOWN while it is away. Without workers, it is probably the wrong Redis."""
+        known = self.ask(lambda redis: look(redis, tenant, cid, webhooks))
+        if known is None:
+            return UNKNOWN
+        if known.has_workers:
+            self._outage.note_answer()
+        else:
+            self._outage.note_error("NoWorkers", advice=NO_WORKERS)
+        return known
+
+    def ask(self, request: Callable[[IntakeRedis], T]) -> T | None:
+        """Return the answer to a request; None while this Redis is away."""
+        now_s = time.monotonic()
+        if now_s < self._ask_again_s:
+            return None
+        if self._ask_again_s:
+            self._ask_again_s = now_s + PAUSE_S
+        try:
+            answer = request(self._redis)
+        except RedisError as error:
+            self._ask_again_s = time.monotonic() + PAUSE_S
+            self.note_error(error)
+            return None
+        self._ask_again_s = 0.0
+        return answer
+
+    def note_error(self, error: RedisError) -> None:
+        """Note that this Redis has failed. The repeat of the webhook looks again, without a pause."""
+        self._outage.note_redis_error(error, "BELLHOP_REDIS_FORMER_URL")
