@@ -56,3 +56,33 @@ async def test_a_run_that_ended_is_not_shown(redis_client: redis.Redis, store: S
     assert redis_client.keys("rq:execution*") == []
     await jobs.show_runs("rings", [(job, 2.0)])
     assert redis_client.keys("rq:execution*") == []
+
+
+async def test_the_end_of_a_run_may_be_recorded_again(redis_client: redis.Redis, store: Store) -> None:
+    """The answer to the first record was lost."""
+    jobs = JobStore(store, "w-1")
+    queue_job(redis_client, "a")
+    (job,) = await take(jobs, store, 1)
+    assert [await jobs.finish("rings", job) for _ in range(2)] == [True, True]
+    assert not await JobStore(store, "w-2").finish("rings", job._replace(began=b"another run"))
+
+
+@pytest.mark.parametrize(
+    ("retries", "status"),
+    [
+        ({}, "failed"),
+        ({"retries_left": 1}, "queued"),
+        ({"retries_left": 1, "retry_intervals": "[60]"}, "scheduled"),
+    ],
+)
+async def test_a_failure_may_be_recorded_again(
+    redis_client: redis.Redis, store: Store, retries: dict[str, int | str], status: str
+) -> None:
+    jobs = JobStore(store, "w-1")
+    queue_job(redis_client, "a")
+    (job,) = await take(jobs, store, 1)
+    if retries:
+        redis_client.hset("rq:job:a", mapping=retries)
+    assert [await jobs.fail("rings", job, "a reason", "retry") for _ in range(2)] == [status, status]
+    assert redis_client.llen("rq:queue:rings") == (status == "queued")
+    assert await jobs.fail("rings", job._replace(began=b"another run"), "a reason", "retry") is None

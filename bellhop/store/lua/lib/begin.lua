@@ -22,7 +22,8 @@ end
 -- unless it is to run `alone`.
 -- Returns the job's id, when this run of it began, its data, its timeout s, how many workers died while they ran it,
 -- how many of these deaths it is suspected of, whether its deadline has passed (1 if it has none), whether it has begun, its
--- tenant, and whether an earlier run of it has begun (or perhaps this one, whose answer was lost).
+-- tenant, and whether an earlier run of it has begun (or perhaps this one, whose answer was lost). A settle job that follows
+-- a failed one has its deaths, and counts as begun.
 -- Returns nil if the job must not run, and takes it off the list: it has ended, was cancelled, has expired, was queued
 -- twice, or another worker has it. For a job that this worker has begun before, the answer is the same as then; with
 -- `fresh` it is nil.
@@ -39,6 +40,6 @@ local function begin_job(queue, worker, job, now, fresh, alone)
   local late = as_count(job.deadline) <= now
   return {
     job.id, began or '', job.data or '', job.timeout or '', job.lost_workers, job.suspicions, late and 1 or 0,
-    begun and 1 or 0, job.tenant, job.began and 1 or 0,
+    begun and 1 or 0, job.tenant, (job.began or job.lost_workers > 0) and 1 or 0,
   }
 end

@@ -1,5 +1,6 @@
 -- Record a failure, or queue the job again if RQ's Retry(max=…, interval=…) allows it. Of the job it reads only a few
--- fields of its hash, so it also works for a job whose data cannot be read. If it is run again, it changes nothing.
+-- fields of its hash, so it also works for a job whose data cannot be read. If it is run again because its answer was lost, it
+-- changes nothing, and returns the same.
 -- KEYS: lib/queue_keys.lua, one queue; then the job
 -- ARGV: worker, job id, when this run of it began, "failed", "stopped" or "retry" (failed if no retries are
 --       left), reason as RQ stores it (deflated, base64), seconds to keep the job if it does not say itself
@@ -7,10 +8,11 @@
 -- include: lib/execution
 local queue, worker, id, now = queue_at(6), ARGV[1], ARGV[2], now_us()
 local job, now_s = job_prefix .. id, now / 1e6
-local fields = job_fields(id, 'status', 'retries_left', 'retry_intervals', 'failure_ttl')
--- An earlier try of this script has queued it again. It may be on this worker's list already, for its next run.
-if fields[1] == 'queued' then return nil end
-if not end_execution(queue, worker, id, ARGV[3]) then return nil end
+local fields = job_fields(id, 'status', 'retries_left', 'retry_intervals', 'failure_ttl', 'started_at')
+-- The status that an earlier try of this script has given it.
+local given = fields[5] == ARGV[3] and fields[1] ~= 'started' and fields[1] or nil
+-- A job that was queued again may be on this worker's list already, for its next run.
+if fields[1] == 'queued' or not end_execution(queue, worker, id, ARGV[3]) then return given end
 redis.call('HINCRBY', rq_worker_prefix .. worker, 'failed_job_count', 1)
 if not fields[1] then return 'gone' end
 -- This run ended by an error, not by the death of its worker: so earlier deaths do not count any more. A job that fails

@@ -1,4 +1,4 @@
--- Mark a job finished. If it is run again because its answer was lost, it changes nothing.
+-- Mark a job finished. If it is run again because its answer was lost, it changes nothing, and returns the same.
 -- KEYS: lib/queue_keys.lua, one queue; then the job
 -- ARGV: worker, job id, when this run of it began, seconds to keep it, now by Redis's clock as RQ writes it, when the job
 --       leaves the registry of finished jobs (unix s), "shown" if show_runs.lua has shown this run
@@ -8,8 +8,10 @@ local queue, worker, id, now = queue_at(6), ARGV[1], ARGV[2], ARGV[5]
 local job = job_prefix .. id
 local ended, began = end_execution(queue, worker, id, ARGV[3], ARGV[7] ~= 'shown')
 if not ended then
+  local status, since = unpack(job_fields(id, 'status', 'started_at'), 1, 2)
+  if status == 'finished' and since == ARGV[3] then return 1 end
   -- The job was given back while this worker was presumed dead. If it has not begun again since, this run counts.
-  if redis.call('HGET', job, 'status') ~= 'queued' then return 0 end
+  if status ~= 'queued' then return 0 end
   if redis.call('LREM', queue.waiting, 1, id) == 0 then return 0 end
   began = ARGV[3]
 end
