@@ -9,7 +9,7 @@ import json
 from collections.abc import Iterable, Iterator, Mapping
 from enum import StrEnum
 from operator import attrgetter
-from typing import Any, ClassVar, NamedTuple, TypeVar, get_type_hints
+from typing import Annotated, Any, ClassVar, NamedTuple, TypeVar, get_type_hints
 
 import msgspec
 
@@ -41,6 +41,12 @@ VERSION = 2
 
 GREATEST = 2**53
 """No number on a trail is greater: Lua counts in doubles."""
+
+_BOUNDS = msgspec.Meta(ge=-GREATEST, le=GREATEST)
+Number = Annotated[int, _BOUNDS]
+Moment = Annotated[Micros, _BOUNDS]
+Length = Annotated[float, _BOUNDS] | Number
+"""The numbers of a line. msgspec refuses a line with a number that is too great."""
 
 
 class TokenFate(StrEnum):
@@ -87,314 +93,6 @@ class CarryOutcome(StrEnum):
     """It is sent a second time: a worker died before it recorded the first time, and may have sent it."""
 
 
-class Milestone(msgspec.Struct, frozen=True, kw_only=True, gc=False):
-    """What one line of a trail says. Its fields are empty (None, "" or ()) where the line does not have them."""
-
-    what: ClassVar[str] = ""
-    """The milestone's word in Redis and in the JSON."""
-    letters: ClassVar[str] = ""
-    """The fields that a line has, by their letters, in the order in which they are written."""
-    at: Micros
-    """When it happened, by Redis's clock (unix µs). Older versions wrote the time of other clocks."""
-
-
-M = TypeVar("M", bound=Milestone)
-
-
-class WebhookMilestone(Milestone, frozen=True, kw_only=True, gc=False):
-    """What the milestones of a webhook have in common."""
-
-    type: str
-    stamp: Micros | None = None
-    """Stream's time of the event (unix µs)."""
-    attempt: int | None = None
-    """Stream's number of this delivery of the webhook; of several repeats, the number of the first."""
-    session: str = ""
-    """The first characters of the session's id."""
-    redis_ahead_us: int | None = None
-    """How far Redis's clock was ahead of Stream's (µs), as far as it was known; None for 0."""
-
-
-class WebhookReceived(WebhookMilestone, frozen=True, kw_only=True, gc=False):
-    """A webhook was verified, applied and, if there is something to do, queued."""
-
-    what: ClassVar = "received"
-    letters: ClassVar = "tcanhzrfgyxAoB"
-    users: tuple[str, ...] = ()
-    """The users that the event is about."""
-    more: int | None = None
-    """The number of users who did not fit on the line."""
-    left_out: int | None = None
-    """How many members Bellhop ignored."""
-    round: Micros | None = None
-    """The stamp of the round that the event begins (unix µs)."""
-    callers: tuple[str, ...] = ()
-    """The user who calls, then the others whose rejection ends the ring."""
-    until: Micros | None = None
-    """When the phones stop ringing (unix µs)."""
-    reason: str = ""
-    """The reason of a rejection: one of Stream's, or "other" (`bellhop.domain.rejections`); empty for decline."""
-    outcome: str = ""
-    """Why nobody was called, or not all members; empty if no bound was reached."""
-    names: tuple[str, ...] = ()
-    """The names of the caller and of the first users, in the order of `users`; "" for a name that Stream did not give.
-    Only of an event that begins a round."""
-
-    @property
-    def calls_nobody(self) -> bool:
-        """Whether a bound turned the whole event away."""
-        return self.outcome in CALLS_NOBODY
-
-
-class WebhookRepeated(WebhookMilestone, frozen=True, kw_only=True, gc=False):
-    """The same webhook came again. Later repeats change only the number on this line (lua/lib/repeats.lua)."""
-
-    what: ClassVar = "repeated"
-    letters: ClassVar = "tczaAN"
-    times: int | None = None
-    """How often the webhook came again, if more than once."""
-
-
-class WebhookOutdated(WebhookMilestone, frozen=True, kw_only=True, gc=False):
-    """A webhook was dropped because its event is too old."""
-
-    what: ClassVar = "outdated"
-    letters: ClassVar = "tc"
-
-
-class WebhookPutOff(WebhookMilestone, frozen=True, kw_only=True, gc=False):
-    """A webhook was answered 503, since too many jobs of its Stream app waited: Stream sends it again."""
-
-    what: ClassVar = "put_off"
-    letters: ClassVar = "tcaz"
-
-
-class JobWaits(Milestone, frozen=True, kw_only=True, gc=False):
-    """A job waits for the turn of its Stream app, behind other jobs of the app."""
-
-    what: ClassVar = "waits"
-    letters: ClassVar = "rt"
-    round: Micros
-    type: str
-    """The type of the event that queued it."""
-
-
-class JobPickedUp(Milestone, frozen=True, kw_only=True, gc=False):
-    """A worker began with a job."""
-
-    what: ClassVar = "picked_up"
-    letters: ClassVar = "rjw"
-    round: Micros
-    job: str
-    """The kind of push that the job sends."""
-    worker: str = ""
-
-
-class PushMilestone(Milestone, frozen=True, kw_only=True, gc=False):
-    """What the milestones of a push, or of the decision to send none, have in common."""
-
-    letters: ClassVar = "kudlosyimrpeb"
-    round: Micros
-    kind: str
-    user: str
-    outcome: str
-    device: str = ""
-    """The device's key; empty for a push that goes to no device."""
-    label: str = ""
-    provider: str = ""
-    environment: str = ""
-    app: str = ""
-    status: int | None = None
-    """The provider's status."""
-    reason: str = ""
-    """The provider's own word."""
-    id: str = ""
-    """The provider's name for the push."""
-    ms: float | None = None
-    """How long an attempt took."""
-
-
-class PushSkipped(PushMilestone, frozen=True, kw_only=True, gc=False):
-    """A user or a device gets no push. `reason` has the facts: the number of the user's devices, or their hours."""
-
-    what: ClassVar = "skipped"
-    letters: ClassVar = "rkuodly"
-
-
-class PushWaited(PushMilestone, frozen=True, kw_only=True, gc=False):
-    """A push cannot go out yet: the provider fails repeatedly, or the connection takes long. Once for each push."""
-
-    what: ClassVar = "waited"
-
-
-class PushAttempted(PushMilestone, frozen=True, kw_only=True, gc=False):
-    """One attempt ended."""
-
-    what: ClassVar = "attempted"
-
-
-class PushFinished(PushMilestone, frozen=True, kw_only=True, gc=False):
-    """A push ended without an answer from the provider, or without a final answer."""
-
-    what: ClassVar = "finished"
-
-
-class DeviceMilestone(Milestone, frozen=True, kw_only=True, gc=False):
-    """The fields of all milestones about the device of one push."""
-
-    letters: ClassVar = "rkudlpv"
-    round: Micros
-    kind: str
-    user: str
-    device: str
-    label: str
-    provider: str
-    detail: str
-
-
-class TokenChecked(DeviceMilestone, frozen=True, kw_only=True, gc=False):
-    """A provider's answer was about a device's token; `detail` is the TokenFate."""
-
-    what: ClassVar = "token"
-
-
-class PushReduced(DeviceMilestone, frozen=True, kw_only=True, gc=False):
-    """A push was sent without a part of what the team wants in it; `detail` names the fields and keys."""
-
-    what: ClassVar = "reduced"
-
-
-class SecondRingDue(DeviceMilestone, frozen=True, kw_only=True, gc=False):
-    """A phone was rung and did not report it, so it is rung again; `detail` is how many seconds Bellhop waited."""
-
-    what: ClassVar = "second_ring"
-
-
-class UserSettled(Milestone, frozen=True, kw_only=True, gc=False):
-    """A recipient's final standing in a round was recorded, as `outcome`."""
-
-    what: ClassVar = "settled"
-    letters: ClassVar = "uor"
-    round: Micros
-    user: str
-    outcome: str
-
-
-class PhoneRang(Milestone, frozen=True, kw_only=True, gc=False):
-    """A phone sent its receipt; `detail` is the time of its own clock (unix ms)."""
-
-    what: ClassVar = "rang"
-    letters: ClassVar = "rdpv"
-    round: Micros
-    device: str
-    provider: str = ""
-    detail: str = ""
-
-
-class PhoneReported(Milestone, frozen=True, kw_only=True, gc=False):
-    """A phone reported an event other than "rang"; `outcome` is the PhoneEvent."""
-
-    what: ClassVar = "reported"
-    letters: ClassVar = "ruocdpyv"
-    round: Micros
-    user: str = ""
-    """Who rejected the ring; empty for any other report, and for a rejection that ended nothing."""
-    outcome: str
-    stamp: Micros | None = None
-    """Stream's time of a rejection that ended the ring for the user (unix µs); None for any other report."""
-    device: str
-    provider: str = ""
-    reason: str = ""
-    """Why the phone did not show the call: a word that its app sends."""
-    detail: str = ""
-    """The time by the phone's clock (unix ms)."""
-
-
-class RejectionCarried(Milestone, frozen=True, kw_only=True, gc=False):
-    """The result of telling Stream that a user rejected a ring on a phone; `outcome` is a CarryOutcome."""
-
-    what: ClassVar = "carried"
-    letters: ClassVar = "ruosyNm"
-    round: Micros
-    user: str
-    outcome: str
-    status: int | None = None
-    """Stream's status, if it refuses."""
-    reason: str = ""
-    """Why Stream was not told: its answer, or the user's standing in the ring."""
-    times: int | None = None
-    """How often it was sent, if more than once."""
-    ms: float | None = None
-    """How long Stream's answer took."""
-
-
-class EmailMilestone(Milestone, frozen=True, kw_only=True, gc=False):
-    """Something happened to a missed-call e-mail."""
-
-    what: ClassVar = "mailed"
-    letters: ClassVar = "ruosyim"
-    round: Micros
-    user: str
-    outcome: str
-    status: int | None = None
-    """The mail server's status."""
-    reason: str = ""
-    """The mail server's own words."""
-    id: str = ""
-    ms: float | None = None
-
-
-class StreamAsked(Milestone, frozen=True, kw_only=True, gc=False):
-    """Bellhop asked Stream for the state of a ring, or could not; `outcome` is a QuestionOutcome."""
-
-    what: ClassVar = "asked"
-    letters: ClassVar = "rkoymqx"
-    round: Micros
-    kind: str = ""
-    """The kind of push that was due. Empty if a person asked."""
-    outcome: str
-    reason: str = ""
-    """Why there is no answer."""
-    ms: float | None = None
-    """How long the answer took."""
-    learned: tuple[str, ...] = ()
-    """The stamps of the call that no webhook had reported, as `learned_stamp` writes them."""
-    more: int | None = None
-    """How many more stamps there are, for which the line had no space."""
-
-
-class UnknownMilestone(Milestone, frozen=True, kw_only=True, gc=False):
-    """A line that this version cannot read: of a newer version, or malformed. It is never written."""
-
-    word: str = ""
-    """The milestone's word, if there is one."""
-    round: Micros | None = None
-    user: str = ""
-
-
-MILESTONES: tuple[type[Milestone], ...] = (
-    WebhookReceived,
-    WebhookRepeated,
-    WebhookOutdated,
-    WebhookPutOff,
-    JobWaits,
-    JobPickedUp,
-    PushSkipped,
-    PushWaited,
-    PushAttempted,
-    PushFinished,
-    TokenChecked,
-    PushReduced,
-    SecondRingDue,
-    UserSettled,
-    PhoneRang,
-    PhoneReported,
-    RejectionCarried,
-    EmailMilestone,
-    StreamAsked,
-)
-"""All milestones that Bellhop writes."""
-
 SHORT = {
     "round": "r",
     "kind": "k",
@@ -428,6 +126,315 @@ SHORT = {
 }
 """Fields and the letters that stand for them in Redis, where seven days of lines are kept."""
 
+
+class Milestone(msgspec.Struct, frozen=True, kw_only=True, gc=False, rename=SHORT):
+    """What one line of a trail says. Its fields are empty (None, "" or ()) where the line does not have them."""
+
+    what: ClassVar[str] = ""
+    """The milestone's word in Redis and in the JSON."""
+    letters: ClassVar[str] = ""
+    """The fields that a line has, by their letters, in the order in which they are written."""
+    at: Moment
+    """When it happened, by Redis's clock (unix µs). Older versions wrote the time of other clocks."""
+
+
+M = TypeVar("M", bound=Milestone)
+
+
+class WebhookMilestone(Milestone, frozen=True, kw_only=True, gc=False):
+    """What the milestones of a webhook have in common."""
+
+    type: str
+    stamp: Moment | None = None
+    """Stream's time of the event (unix µs)."""
+    attempt: Number | None = None
+    """Stream's number of this delivery of the webhook; of several repeats, the number of the first."""
+    session: str = ""
+    """The first characters of the session's id."""
+    redis_ahead_us: Number | None = None
+    """How far Redis's clock was ahead of Stream's (µs), as far as it was known; None for 0."""
+
+
+class WebhookReceived(WebhookMilestone, frozen=True, kw_only=True, gc=False):
+    """A webhook was verified, applied and, if there is something to do, queued."""
+
+    what: ClassVar = "received"
+    letters: ClassVar = "tcanhzrfgyxAoB"
+    users: tuple[str, ...] = ()
+    """The users that the event is about."""
+    more: Number | None = None
+    """The number of users who did not fit on the line."""
+    left_out: Number | None = None
+    """How many members Bellhop ignored."""
+    round: Moment | None = None
+    """The stamp of the round that the event begins (unix µs)."""
+    callers: tuple[str, ...] = ()
+    """The user who calls, then the others whose rejection ends the ring."""
+    until: Moment | None = None
+    """When the phones stop ringing (unix µs)."""
+    reason: str = ""
+    """The reason of a rejection: one of Stream's, or "other" (`bellhop.domain.rejections`); empty for decline."""
+    outcome: str = ""
+    """Why nobody was called, or not all members; empty if no bound was reached."""
+    names: tuple[str, ...] = ()
+    """The names of the caller and of the first users, in the order of `users`; "" for a name that Stream did not give.
+    Only of an event that begins a round."""
+
+    @property
+    def calls_nobody(self) -> bool:
+        """Whether a bound turned the whole event away."""
+        return self.outcome in CALLS_NOBODY
+
+
+class WebhookRepeated(WebhookMilestone, frozen=True, kw_only=True, gc=False):
+    """The same webhook came again. Later repeats change only the number on this line (lua/lib/repeats.lua)."""
+
+    what: ClassVar = "repeated"
+    letters: ClassVar = "tczaAN"
+    times: Number | None = None
+    """How often the webhook came again, if more than once."""
+
+
+class WebhookOutdated(WebhookMilestone, frozen=True, kw_only=True, gc=False):
+    """A webhook was dropped because its event is too old."""
+
+    what: ClassVar = "outdated"
+    letters: ClassVar = "tc"
+
+
+class WebhookPutOff(WebhookMilestone, frozen=True, kw_only=True, gc=False):
+    """A webhook was answered 503, since too many jobs of its Stream app waited: Stream sends it again."""
+
+    what: ClassVar = "put_off"
+    letters: ClassVar = "tcaz"
+
+
+class JobWaits(Milestone, frozen=True, kw_only=True, gc=False):
+    """A job waits for the turn of its Stream app, behind other jobs of the app."""
+
+    what: ClassVar = "waits"
+    letters: ClassVar = "rt"
+    round: Moment
+    type: str
+    """The type of the event that queued it."""
+
+
+class JobPickedUp(Milestone, frozen=True, kw_only=True, gc=False):
+    """A worker began with a job."""
+
+    what: ClassVar = "picked_up"
+    letters: ClassVar = "rjw"
+    round: Moment
+    job: str
+    """The kind of push that the job sends."""
+    worker: str = ""
+
+
+class PushMilestone(Milestone, frozen=True, kw_only=True, gc=False):
+    """What the milestones of a push, or of the decision to send none, have in common."""
+
+    letters: ClassVar = "kudlosyimrpeb"
+    round: Moment
+    kind: str
+    user: str
+    outcome: str
+    device: str = ""
+    """The device's key; empty for a push that goes to no device."""
+    label: str = ""
+    provider: str = ""
+    environment: str = ""
+    app: str = ""
+    status: Number | None = None
+    """The provider's status."""
+    reason: str = ""
+    """The provider's own word."""
+    id: str = ""
+    """The provider's name for the push."""
+    ms: Length | None = None
+    """How long an attempt took."""
+
+
+class PushSkipped(PushMilestone, frozen=True, kw_only=True, gc=False):
+    """A user or a device gets no push. `reason` has the facts: the number of the user's devices, or their hours."""
+
+    what: ClassVar = "skipped"
+    letters: ClassVar = "rkuodly"
+
+
+class PushWaited(PushMilestone, frozen=True, kw_only=True, gc=False):
+    """A push cannot go out yet: the provider fails repeatedly, or the connection takes long. Once for each push."""
+
+    what: ClassVar = "waited"
+
+
+class PushAttempted(PushMilestone, frozen=True, kw_only=True, gc=False):
+    """One attempt ended."""
+
+    what: ClassVar = "attempted"
+
+
+class PushFinished(PushMilestone, frozen=True, kw_only=True, gc=False):
+    """A push ended without an answer from the provider, or without a final answer."""
+
+    what: ClassVar = "finished"
+
+
+class DeviceMilestone(Milestone, frozen=True, kw_only=True, gc=False):
+    """The fields of all milestones about the device of one push."""
+
+    letters: ClassVar = "rkudlpv"
+    round: Moment
+    kind: str
+    user: str
+    device: str
+    label: str
+    provider: str
+    detail: str
+
+
+class TokenChecked(DeviceMilestone, frozen=True, kw_only=True, gc=False):
+    """A provider's answer was about a device's token; `detail` is the TokenFate."""
+
+    what: ClassVar = "token"
+
+
+class PushReduced(DeviceMilestone, frozen=True, kw_only=True, gc=False):
+    """A push was sent without a part of what the team wants in it; `detail` names the fields and keys."""
+
+    what: ClassVar = "reduced"
+
+
+class SecondRingDue(DeviceMilestone, frozen=True, kw_only=True, gc=False):
+    """A phone was rung and did not report it, so it is rung again; `detail` is how many seconds Bellhop waited."""
+
+    what: ClassVar = "second_ring"
+
+
+class UserSettled(Milestone, frozen=True, kw_only=True, gc=False):
+    """A recipient's final standing in a round was recorded, as `outcome`."""
+
+    what: ClassVar = "settled"
+    letters: ClassVar = "uor"
+    round: Moment
+    user: str
+    outcome: str
+
+
+class PhoneRang(Milestone, frozen=True, kw_only=True, gc=False):
+    """A phone sent its receipt; `detail` is the time of its own clock (unix ms)."""
+
+    what: ClassVar = "rang"
+    letters: ClassVar = "rdpv"
+    round: Moment
+    device: str
+    provider: str = ""
+    detail: str = ""
+
+
+class PhoneReported(Milestone, frozen=True, kw_only=True, gc=False):
+    """A phone reported an event other than "rang"; `outcome` is the PhoneEvent."""
+
+    what: ClassVar = "reported"
+    letters: ClassVar = "ruocdpyv"
+    round: Moment
+    user: str = ""
+    """Who rejected the ring; empty for any other report, and for a rejection that ended nothing."""
+    outcome: str
+    stamp: Moment | None = None
+    """Stream's time of a rejection that ended the ring for the user (unix µs); None for any other report."""
+    device: str
+    provider: str = ""
+    reason: str = ""
+    """Why the phone did not show the call: a word that its app sends."""
+    detail: str = ""
+    """The time by the phone's clock (unix ms)."""
+
+
+class RejectionCarried(Milestone, frozen=True, kw_only=True, gc=False):
+    """The result of telling Stream that a user rejected a ring on a phone; `outcome` is a CarryOutcome."""
+
+    what: ClassVar = "carried"
+    letters: ClassVar = "ruosyNm"
+    round: Moment
+    user: str
+    outcome: str
+    status: Number | None = None
+    """Stream's status, if it refuses."""
+    reason: str = ""
+    """Why Stream was not told: its answer, or the user's standing in the ring."""
+    times: Number | None = None
+    """How often it was sent, if more than once."""
+    ms: Length | None = None
+    """How long Stream's answer took."""
+
+
+class EmailMilestone(Milestone, frozen=True, kw_only=True, gc=False):
+    """Something happened to a missed-call e-mail."""
+
+    what: ClassVar = "mailed"
+    letters: ClassVar = "ruosyim"
+    round: Moment
+    user: str
+    outcome: str
+    status: Number | None = None
+    """The mail server's status."""
+    reason: str = ""
+    """The mail server's own words."""
+    id: str = ""
+    ms: Length | None = None
+
+
+class StreamAsked(Milestone, frozen=True, kw_only=True, gc=False):
+    """Bellhop asked Stream for the state of a ring, or could not; `outcome` is a QuestionOutcome."""
+
+    what: ClassVar = "asked"
+    letters: ClassVar = "rkoymqx"
+    round: Moment
+    kind: str = ""
+    """The kind of push that was due. Empty if a person asked."""
+    outcome: str
+    reason: str = ""
+    """Why there is no answer."""
+    ms: Length | None = None
+    """How long the answer took."""
+    learned: tuple[str, ...] = ()
+    """The stamps of the call that no webhook had reported, as `learned_stamp` writes them."""
+    more: Number | None = None
+    """How many more stamps there are, for which the line had no space."""
+
+
+class UnknownMilestone(Milestone, frozen=True, kw_only=True, gc=False):
+    """A line that this version cannot read: of a newer version, or malformed. It is never written."""
+
+    word: str = ""
+    """The milestone's word, if there is one."""
+    round: Moment | None = None
+    user: str = ""
+
+
+MILESTONES: tuple[type[Milestone], ...] = (
+    WebhookReceived,
+    WebhookRepeated,
+    WebhookOutdated,
+    WebhookPutOff,
+    JobWaits,
+    JobPickedUp,
+    PushSkipped,
+    PushWaited,
+    PushAttempted,
+    PushFinished,
+    TokenChecked,
+    PushReduced,
+    SecondRingDue,
+    UserSettled,
+    PhoneRang,
+    PhoneReported,
+    RejectionCarried,
+    EmailMilestone,
+    StreamAsked,
+)
+"""All milestones that Bellhop writes."""
+
 LONG = {letter: name for name, letter in SHORT.items()}
 LISTS, MORE = (SHORT["users"], SHORT["learned"]), SHORT["more"]
 """LISTS are the letters of lists that may be cut. MORE is the letter of the number of elements that were cut off."""
@@ -458,7 +465,7 @@ _JSON_TYPES: dict[Any, tuple[tuple[type, ...], Any]] = {
     Micros: ((int,), 0),
     Micros | None: ((int,), None),
     int | None: ((int,), None),
-    float | None: ((int, float), None),
+    float | int | None: ((int, float), None),
 }
 
 
@@ -540,6 +547,11 @@ def decode(line: bytes | str) -> Milestone:
         return UnknownMilestone(at=Micros(0))
     if version in (1, VERSION) and what in _FORMS:
         form = _FORMS[what]
+        if version == VERSION:
+            try:
+                return msgspec.convert({**facts, "at": at}, form.milestone)
+            except msgspec.ValidationError:
+                pass  # a field is null or missing, or has the wrong type: it is read field by field
         values = _values(facts, form, version)
         if values is not None:
             return form.milestone(at=Micros(at), **values)
@@ -566,13 +578,14 @@ def _values(facts: dict[str, Any], form: _Form, version: Any) -> dict[str, Any] 
         if value is None or key not in known:
             continue
         name, json_types = known[key]
-        if type(value) not in json_types:
+        json_type = type(value)
+        if json_type not in json_types:
             return None
-        if type(value) is list:
-            if not all(type(text) is str for text in value):
+        if json_type is list:
+            if not {*map(type, value)} <= {str}:
                 return None
             values[name] = tuple(value)
-        elif type(value) is not str and not abs(value) <= GREATEST:
+        elif json_type is not str and not abs(value) <= GREATEST:
             return None
         else:
             values[name] = value

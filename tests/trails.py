@@ -32,7 +32,7 @@ OF_TYPE = {
     Micros: INTEGERS,
     Micros | None: st.none() | INTEGERS,
     int | None: st.none() | INTEGERS,
-    float | None: st.none() | st.floats(-1e9, 1e9, allow_nan=False),
+    float | int | None: st.none() | INTEGERS | st.floats(-1e9, 1e9, allow_nan=False),
     tuple[str, ...]: st.lists(TEXTS, max_size=5).map(tuple),
 }
 """What a field of each type may hold."""

@@ -6,9 +6,9 @@ from bellhop.domain.outcomes import Tone
 from bellhop.explain.timeline import TimelineEntry
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class Delivery:
-    """The result of one push: one kind of push to one device."""
+    """The result of one push: one kind of push to one device. Nothing changes it (see `TimelineEntry`)."""
 
     device: str
     """The device's key."""

@@ -6,7 +6,6 @@ Milestones may come in any order, and some may be missing, repeated or of a newe
 import sys
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from datetime import UTC, datetime, timedelta
 from itertools import accumulate, takewhile
 from typing import Any, NamedTuple
 
@@ -47,9 +46,10 @@ LEAST_ROUNDS = 2
 LATE_WEBHOOK_US, LATE_WORKER_US = 5_000_000, 2_000_000
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class RoundExplanation:
-    """One ringing of the call, one notification about it, or the events outside any ring."""
+    """One ringing of the call, one notification about it, or the events outside any ring. Nothing changes it (see
+    `TimelineEntry`)."""
 
     started_at: Micros
     """Stream's stamp (unix µs); 0 for events that belong to no round."""
@@ -289,15 +289,15 @@ _HEADLINES = {
 
 def utc(at: Micros) -> str:
     """A time (unix µs) for people: date, time to the millisecond, UTC."""
-    time = datetime(1970, 1, 1, tzinfo=UTC) + timedelta(microseconds=at)
-    return time.strftime("%Y-%m-%d %H:%M:%S.") + f"{time.microsecond // 1000:03} UTC"
+    date, time = iso(at).split("T")
+    return f"{date} {time[:-4]} UTC"
 
 
 def _advice_for_all(round_log: RoundLog) -> tuple[str, ...]:
     pushes = [line for line in round_log.milestones if isinstance(line, PushMilestone) and line.kind == round_log.kind]
     reached = {push.user for push in pushes if push.outcome == Outcome.ACCEPTED}
-    no_answer = any(round_log.latest_standing(user) == Standing.NO_ANSWER for user in reached)
-    untold = (RINGS_ONLY,) if no_answer and round_log.is_untold else ()
+    is_untold = round_log.is_untold and any(round_log.latest_standing(user) == Standing.NO_ANSWER for user in reached)
+    untold = (RINGS_ONLY,) if is_untold else ()
     of_reached = [push for push in pushes if push.user in reached]
     return _advice_on_delays(round_log) + _advice_on_credentials(round_log, of_reached) + untold
 

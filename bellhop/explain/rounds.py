@@ -6,8 +6,7 @@ A trail may be incomplete: the oldest lines of a long trail are removed.
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from enum import Enum
-from functools import cached_property
-from typing import Any, TypeVar
+from typing import Any, TypeVar, cast
 
 import msgspec
 
@@ -18,6 +17,7 @@ from bellhop.domain.device import Provider
 from bellhop.domain.outcomes import NOT_KNOWN, Outcome
 from bellhop.domain.push import FURTHER_RINGS, QUIET, STARTED, PushKind
 from bellhop.domain.standing import standing
+from bellhop.explain.lazy import Lazy
 from bellhop.explain.webhooks import (
     ANSWERS,
     ENDS,
@@ -50,6 +50,9 @@ BEFORE_ANY_DEADLINE = Micros(-1)
 OWN_REJECTIONS: frozenset[str] = frozenset({Standing.DECLINED, Standing.BUSY, Standing.TIMED_OUT})
 """The standings of a user who rejected the call. The word of an outcome is the same."""
 
+FROM_A_PHONE = (PhoneRang, PhoneReported)
+"""Milestones that a phone reported."""
+
 M = TypeVar("M", bound=Milestone)
 
 
@@ -65,17 +68,17 @@ class RoundLog:
     entries: dict[int, Any] = field(default_factory=dict, compare=False)
     """The entry of the timeline for each milestone, by its `id()`. `bellhop.explain.timeline` adds them."""
 
-    @cached_property
+    @Lazy
     def openings(self) -> list[WebhookReceived]:
         """The webhooks that began the round: usually one."""
         return [event for event in self.webhooks.received if event.type in OPENERS or opens_started(event)]
 
-    @cached_property
+    @Lazy
     def calls_nobody(self) -> bool:
         """Whether a bound turned the round away."""
         return bool(self.openings) and all(opening.calls_nobody for opening in self.openings)
 
-    @cached_property
+    @Lazy
     def kind(self) -> PushKind | None:
         """Which push the round is for; missed if only its call.missed is known."""
         opened: set[str] = {(OPENERS | STARTED)[opening.type] for opening in self.openings}
@@ -84,54 +87,51 @@ class RoundLog:
         if kinds & of_a_ring:
             kinds = kinds - of_a_ring | {PushKind.RING}
         known = next((kind for kind in PushKind if kind in kinds), None)
-        about_users = known or any(
-            isinstance(milestone, (*ABOUT_USER, PhoneRang, PhoneReported)) for milestone in self.milestones
-        )
+        about_users = known or any(isinstance(milestone, (*ABOUT_USER, *FROM_A_PHONE)) for milestone in self.milestones)
         return known or (PushKind.MISSED if about_users else None)
 
-    @cached_property
+    @Lazy
     def is_test(self) -> bool:
         """Whether the round is a test ring."""
         return any(opening.type == round_of_test.EVENT for opening in self.openings)
 
-    @cached_property
+    @Lazy
     def callers(self) -> tuple[str, ...]:
         """The user who calls, then the others whose rejection ends the ring."""
         return tuple(dict.fromkeys(name for opening in self.openings for name in opening.callers))
 
-    @cached_property
+    @Lazy
     def until(self) -> Micros:
         """When the phones stop ringing (unix µs); 0 if that is not known."""
         return max((opening.until for opening in self.openings if opening.until), default=Micros(0))
 
-    @cached_property
+    @Lazy
     def is_untold(self) -> bool:
         """Whether Stream reported nothing about the call since it rang: neither by webhooks, nor when Bellhop asked."""
-        asked = (line for line in self.milestones if isinstance(line, StreamAsked))
-        is_told = any(line.outcome == QuestionOutcome.ANSWERED for line in asked)
+        is_told = any(line.outcome == QuestionOutcome.ANSWERED for line in self.all_of(StreamAsked))
         return self.kind is PushKind.RING and self.trail.rings_only and not is_told
 
-    @cached_property
+    @Lazy
     def time_is_over(self) -> bool:
         """Whether the time to ring is over. Since then, nothing can ring a phone any more."""
         return self.kind is PushKind.RING and 0 < self.until < self.trail.now - self.redis_ahead_us
 
-    @cached_property
+    @Lazy
     def has_started(self) -> bool:
         """Whether a worker has begun with the round."""
         return any(isinstance(line, (JobPickedUp, PushMilestone, UserSettled)) for line in self.milestones)
 
-    @cached_property
+    @Lazy
     def redis_ahead_us(self) -> int:
         """How far Redis's clock was ahead of Stream's, as it was known when the round began."""
-        webhooks = [*self.openings, *self.webhooks.received]
+        webhooks = self.openings or self.webhooks.received
         return (webhooks[0].redis_ahead_us or 0) if webhooks else 0
 
     def us_since_start(self, milestone: Milestone) -> Micros:
         """Return the time from the round's start to a milestone. The start is by Stream's clock."""
         return Micros(milestone.at - self.redis_ahead_us - self.started_at)
 
-    @cached_property
+    @Lazy
     def users(self) -> tuple[str, ...]:
         """The recipients of the round that the trail names."""
         named = [name for opening in self.openings for name in opening.users]
@@ -140,22 +140,22 @@ class RoundLog:
         named += [milestone.user for milestone in self.milestones if isinstance(milestone, ABOUT_USER)]
         return tuple(name for name in dict.fromkeys(named) if name)
 
-    @cached_property
+    @Lazy
     def unnamed(self) -> int:
         """How many recipients the trail does not name."""
         return max((opening.more or 0 for opening in self.openings), default=0)
 
-    @cached_property
+    @Lazy
     def labels(self) -> Mapping[str, str]:
         """The name of each device, by its key."""
         return {line.device: line.label for line in self.milestones if isinstance(line, ABOUT_DEVICE) and line.label}
 
-    @cached_property
+    @Lazy
     def owners(self) -> Mapping[str, str]:
         """The user of each device, by its key."""
         return {line.device: line.user for line in self.milestones if isinstance(line, ABOUT_DEVICE) and line.device}
 
-    @cached_property
+    @Lazy
     def state(self) -> RoundState:
         """The round as `bellhop.domain.call` sees it. A caller who is rung too cannot cancel the ring."""
         rung = {name for opening in self.openings for name in opening.users}
@@ -186,49 +186,59 @@ class RoundLog:
     def user_of(self, milestone: Milestone) -> str:
         """The user whom a milestone is about. A phone's receipt names the device alone."""
         user: str = getattr(milestone, "user", "")
-        if not user and isinstance(milestone, (PhoneRang, PhoneReported)):
-            return self.owners.get(milestone.device, "")
+        if not user and type(milestone) in FROM_A_PHONE:
+            return self.owners.get(getattr(milestone, "device", ""), "")
         return user
 
-    def of(self, user: str, kind: type[M]) -> list[M]:
-        """The milestones of one kind that are about a user."""
-        return [milestone for milestone in self._by_user.get(user, ()) if isinstance(milestone, kind)]
+    def of(self, user: str, kind: type[M]) -> Sequence[M]:
+        """The milestones of one kind that are about a user: PushMilestone, or a kind that has no kinds of its own."""
+        of_user: Any = self._by_user.get((user, kind), ())
+        return cast(Sequence[M], of_user)
 
-    @cached_property
+    def all_of(self, kind: type[M]) -> Sequence[M]:
+        """The milestones of one kind, which has no kinds of its own."""
+        of_kind: Any = self._by_kind.get(kind, ())
+        return cast(Sequence[M], of_kind)
+
+    @Lazy
+    def _by_kind(self) -> Mapping[type[Milestone], Sequence[Milestone]]:
+        by_kind: dict[type[Milestone], list[Milestone]] = {}
+        for milestone in self.milestones:
+            by_kind.setdefault(type(milestone), []).append(milestone)
+        return by_kind
+
+    @Lazy
     def webhooks(self) -> RoundWebhooks:
         """The webhooks of the round."""
-        return RoundWebhooks([milestone for milestone in self.milestones if isinstance(milestone, WebhookReceived)])
+        return RoundWebhooks(self.all_of(WebhookReceived))
 
-    @cached_property
+    @Lazy
     def first_picked_up(self) -> Mapping[str, JobPickedUp]:
         """The first time that a worker began with each kind of job."""
-        return {line.job: line for line in reversed(self.milestones) if isinstance(line, JobPickedUp)}
+        return {line.job: line for line in reversed(self.all_of(JobPickedUp))}
 
-    @cached_property
+    @Lazy
     def rang(self) -> frozenset[str]:
         """The devices that reported that they rang."""
-        return frozenset(line.device for line in self.milestones if isinstance(line, PhoneRang))
+        return frozenset(line.device for line in self.all_of(PhoneRang))
 
-    @cached_property
+    @Lazy
     def reports(self) -> Mapping[str, Sequence[PhoneReported]]:
         """What each device reported, besides that it rang."""
         reports: dict[str, list[PhoneReported]] = {}
-        for line in self.milestones:
-            if isinstance(line, PhoneReported):
-                reports.setdefault(line.device, []).append(line)
+        for line in self.all_of(PhoneReported):
+            reports.setdefault(line.device, []).append(line)
         return reports
 
-    @cached_property
+    @Lazy
     def attempted(self) -> frozenset[tuple[str, str]]:
         """The devices that a push was attempted to, each with the kind of the push."""
-        return frozenset((line.device, line.kind) for line in self.milestones if isinstance(line, PushAttempted))
+        return frozenset((line.device, line.kind) for line in self.all_of(PushAttempted))
 
-    @cached_property
+    @Lazy
     def all_of_other_project(self) -> bool:
         """Whether Google said of several phones, and of none but them, that their tokens are of another project."""
-        attempts = [
-            line for line in self.milestones if isinstance(line, PushAttempted) and line.provider == Provider.FCM
-        ]
+        attempts = [line for line in self.all_of(PushAttempted) if line.provider == Provider.FCM]
         return len({line.device for line in attempts}) > 1 and {line.outcome for line in attempts} == {
             Outcome.WRONG_APP
         }
@@ -241,20 +251,21 @@ class RoundLog:
         outcomes = {push.outcome for push in rings if isinstance(push, PushAttempted)}
         return not outcomes & {Outcome.ACCEPTED, *NOT_KNOWN} and not any(push.device in self.rang for push in rings)
 
-    @cached_property
-    def _by_user(self) -> Mapping[str, list[Milestone]]:
-        by_user: dict[str, list[Milestone]] = {}
+    @Lazy
+    def _by_user(self) -> Mapping[tuple[str, type[Milestone]], Sequence[Milestone]]:
+        by_user: dict[tuple[str, type[Milestone]], list[Milestone]] = {}
         for milestone in self.milestones:
-            by_user.setdefault(self.user_of(milestone), []).append(milestone)
+            kind = PushMilestone if isinstance(milestone, PushMilestone) else type(milestone)
+            by_user.setdefault((self.user_of(milestone), kind), []).append(milestone)
         return by_user
 
-    @cached_property
+    @Lazy
     def _learned(self) -> Mapping[str, Micros]:
         """What Stream answered when Bellhop asked: the first stamp of each name since the round's start."""
-        asked = [milestone for milestone in self.milestones if isinstance(milestone, StreamAsked)]
+        asked = self.all_of(StreamAsked)
         return earliest((stamp for milestone in asked for stamp in read_learned(milestone).items()), self.started_at)
 
-    @cached_property
+    @Lazy
     def _first_stamps(self) -> Mapping[TypeAndUser, Micros]:
         return self.webhooks.first_stamps(self.started_at)
 
@@ -279,8 +290,8 @@ class RoundLog:
         events = [self._first_stamps.get((type_, name)) for type_ in types for name in whose]
         asked = [self._learned.get(name) for name in self._stamps_behind(word, user)] if self._learned else []
         reported = [line.stamp for line in self.of(user, PhoneReported) if line.outcome == word] if self.reports else []
-        stamps = (*events, *asked, *reported)
-        return min((Micros(at - self.started_at) for at in stamps if at is not None), default=None)
+        stamps = [at for at in (*events, *asked, *reported) if at is not None]
+        return Micros(min(stamps) - self.started_at) if stamps else None
 
 
 class By(Enum):
@@ -320,7 +331,7 @@ def sorted_into_rounds(
     trail = WholeTrail(sorted(milestones, key=lambda milestone: milestone.at), now, told, today)
     logs = [_with_refusals(RoundLog(started_at, lines, trail)) for started_at, lines in by_round(trail.milestones)]
     rung = (log for log in logs if log.started_at and log.kind not in QUIET and not log.calls_nobody)
-    trail.rung.extend(log.state for log in rung)
+    trail.rung.extend(rung)
     return [_with_one_word(log) for log in logs]
 
 
@@ -344,7 +355,7 @@ def _with_one_word(round_log: RoundLog) -> RoundLog:
     """
 
     def reworded(milestone: Milestone) -> Milestone:
-        if not isinstance(milestone, PushMilestone) or milestone.outcome not in OWN_REJECTIONS:
+        if getattr(milestone, "outcome", "") not in OWN_REJECTIONS or not isinstance(milestone, PushMilestone):
             return milestone
         standing = round_log.latest_standing(milestone.user)
         return msgspec.structs.replace(milestone, outcome=standing) if standing in OWN_REJECTIONS else milestone

@@ -46,6 +46,7 @@ NOT_RUNG_STANDINGS: dict[str, str] = {
 }
 """The standings of a user who did not answer, if no push of the ring was accepted."""
 UNKNOWN_STANDING = "The call is over for {user}."
+NOTICE_IS_DUE = " A missed-call notice for {user} is due."
 
 FATES: dict[str, str] = {
     TokenFate.REMOVED: "Bellhop removed the push token of {device}: {provider} says that the token is dead.",

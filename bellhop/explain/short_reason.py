@@ -51,8 +51,8 @@ def short_reason(round_log: RoundLog, user: str, standing: str, deliveries: Sequ
     ring = {round_log.kind, PushKind.ALERT_RING}
     others = [delivery for delivery in deliveries if delivery.kind not in ring and delivery.device]
     parts = [_of_the_push(round_log, user, standing, of_round, knew=knew)]
-    if words := _words(round_log, user, _failed(others)):
-        parts.append(f"notice: {words}")
+    if failed := _failed(others):
+        parts.append(f"notice: {_words(round_log, user, failed)}")
     parts += [f"e-mail: {_word(email.outcome)}" for email in _last_bad_email(round_log, user)]
     return ", ".join(part for part in parts if part)
 

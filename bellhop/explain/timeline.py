@@ -28,6 +28,7 @@ from bellhop.explain.sentences import (
     NO_MORE_ATTEMPTS,
     NOT_ATTEMPTED,
     NOT_RUNG_STANDINGS,
+    NOTICE_IS_DUE,
     OTHER_EVENT,
     PROVIDERS,
     PURPOSES,
@@ -170,7 +171,7 @@ def fill(text: str, round_log: RoundLog, milestone: Milestone) -> str:
     return text.format_map(_Facts(round_log, milestone)) if "{" in text else text
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class _Facts:
     """The facts of a milestone, by the names in {braces}. Each is worked out only if a sentence names it."""
 
@@ -335,8 +336,17 @@ def _second_ring(round_log: RoundLog, phone: SecondRingDue) -> str:
     return f"{name_of(round_log, phone)} sent no receipt within {phone.detail} s, so Bellhop rings it again {road}."
 
 
-def standing_sentence(round_log: RoundLog, settled: UserSettled) -> str:
-    """Describe a user's standing: as "did not answer" only if a phone rang and Stream would have told an answer."""
+def standing_sentence(round_log: RoundLog, user: str, standing: str) -> str:
+    """Describe a user's latest standing. If it is recorded, the timeline has the sentence."""
+    if settled := round_log.of(user, UserSettled):
+        return timeline_entry(round_log, settled[-1]).sentence.removesuffix(NOTICE_IS_DUE.format(user=user))
+    return _standing_sentence(
+        round_log, UserSettled(at=Micros(0), round=round_log.started_at, user=user, outcome=standing)
+    )
+
+
+def _standing_sentence(round_log: RoundLog, settled: UserSettled) -> str:
+    """Describe a standing: as "did not answer" only if a phone rang and Stream would have told an answer."""
     if settled.outcome in NOT_RUNG_STANDINGS and round_log.rang_nowhere(settled.user):
         return fill(NOT_RUNG_STANDINGS[settled.outcome], round_log, settled)
     if settled.outcome == Standing.NO_ANSWER and round_log.is_untold:
@@ -345,8 +355,8 @@ def standing_sentence(round_log: RoundLog, settled: UserSettled) -> str:
 
 
 def _settled(round_log: RoundLog, settled: UserSettled) -> str:
-    sentence = standing_sentence(round_log, settled)
-    return f"{sentence} A missed-call notice for {settled.user} is due." if settled.outcome in NOTICE_DUE else sentence
+    sentence = _standing_sentence(round_log, settled)
+    return sentence + NOTICE_IS_DUE.format(user=settled.user) if settled.outcome in NOTICE_DUE else sentence
 
 
 def _mailed(round_log: RoundLog, email: EmailMilestone) -> str:

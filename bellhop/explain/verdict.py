@@ -3,7 +3,6 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from bellhop.clock import Micros
 from bellhop.domain.call import Standing
 from bellhop.domain.device import Provider
 from bellhop.domain.outcomes import NOT_KNOWN, Outcome, Tone
@@ -52,9 +51,9 @@ KNEW_OF_CALL = frozenset({Standing.ANSWERED, Standing.DECLINED, Standing.BUSY, S
 """Standings of a user who knew of the call, or must not know of it: for them, a silent phone is no problem."""
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class UserVerdict:
-    """The result of a round for one user."""
+    """The result of a round for one user. Nothing changes it (see `TimelineEntry`)."""
 
     user: str
     name: str
@@ -237,8 +236,7 @@ def _sentences(round_log: RoundLog, user: str, deliveries: Sequence[Delivery], s
     shown = _to_report([delivery for delivery in deliveries if delivery.kind == round_log.kind])
     sentences = [delivery.sentence for delivery in shown] or [_no_delivery(round_log, user, standing)]
     if standing and not any(delivery.outcome == standing for delivery in shown):
-        settled = UserSettled(at=Micros(0), round=round_log.started_at, user=user, outcome=standing)
-        sentences.append(standing_sentence(round_log, settled))
+        sentences.append(standing_sentence(round_log, user, standing))
     if round_log.kind is not PushKind.MISSED:
         sentences += _sentences_on_further_rings(deliveries) + _notice_sentences(deliveries)
     emails = [timeline_entry(round_log, email) for email in round_log.of(user, EmailMilestone)[-1:]]

@@ -3,13 +3,13 @@
 from bisect import bisect_left
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from functools import cached_property
 from operator import attrgetter
 from typing import TypeVar
 
 from bellhop.clock import Micros
 from bellhop.domain import round_of_test
 from bellhop.domain.push import STARTED, PushKind
+from bellhop.explain.lazy import Lazy
 from bellhop.trail import Milestone, WebhookMilestone, WebhookReceived, WebhookRepeated
 
 OPENERS = {"call.ring": PushKind.RING, round_of_test.EVENT: PushKind.RING, "call.notification": PushKind.NOTIFICATION}
@@ -59,11 +59,17 @@ class RoundWebhooks:
         return min(later, default=None)
 
     def first_stamps(self, since: Micros) -> Mapping[TypeAndUser, Micros]:
-        """Return Stream's time of the first webhook of each group, of those stamped at `since` or later."""
-        stamps = ((key, stamp_of(event)) for key, group in self._groups.items() for event in group)
-        return earliest(stamps, since)
+        """Return Stream's time of the first webhook of each type and user, of those stamped at `since` or later."""
+        first: dict[TypeAndUser, Micros] = {}
+        for event in self.received:
+            at = stamp_of(event)
+            if at >= since:
+                for user in (None, *event.users):
+                    key = event.type, user
+                    first[key] = min(at, first.get(key, at))
+        return first
 
-    @cached_property
+    @Lazy
     def _groups(self) -> Mapping[TypeAndUser, list[WebhookReceived]]:
         groups: dict[TypeAndUser, list[WebhookReceived]] = {}
         for event in self.received:

@@ -5,6 +5,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 from types import MappingProxyType
+from typing import Protocol
 
 from bellhop.clock import Micros
 from bellhop.domain.call import CallState, RoundState, Stamp, clamp_stamp, history_fields, missed_stamp
@@ -35,6 +36,14 @@ ABOUT_USER = (*ABOUT_DEVICE, UserSettled, EmailMilestone)
 """Milestones that name the recipient whom they are about."""
 
 
+class RungRound(Protocol):
+    """A round in which phones rang."""
+
+    @property
+    def state(self) -> RoundState:
+        """The round as `bellhop.domain.call` sees it. It is needed only if a user's standing is not recorded."""
+
+
 @dataclass(frozen=True)
 class WholeTrail:
     """The milestones of a call, in the order of their time."""
@@ -47,13 +56,13 @@ class WholeTrail:
     today: Mapping[str, str] = field(default_factory=lambda: NOTHING_TODAY)
     """What is known today of users who had no device when the call rang, by their ids, and of the settings of phones
     that stayed silent, by the key of the device (`bellhop.store.stored_trail`)."""
-    rung: list[RoundState] = field(default_factory=list)
+    rung: list[RungRound] = field(default_factory=list)
     """The rounds of the call, without notifications. `bellhop.explain.rounds` adds them when it has built them."""
 
     @cached_property
     def call(self) -> CallState:
         """The call's state, from all rounds of the trail."""
-        return CallState(_stamps(self.milestones), tuple(self.rung))
+        return CallState(_stamps(self.milestones), tuple(round_log.state for round_log in self.rung))
 
     @cached_property
     def names(self) -> Mapping[str, str]:
@@ -74,11 +83,10 @@ def by_round(milestones: Iterable[Milestone]) -> list[tuple[Micros, list[Milesto
     named = [(milestone, _named_round(milestone)) for milestone in milestones]
     # An event that called nobody began no round: what came after it belongs to the round before.
     sessions = {started_at: "" for line, started_at in named if started_at and not getattr(line, "calls_nobody", False)}
-    sessions |= {
-        line.round: line.session for line in milestones if isinstance(line, WebhookReceived) and line.round in sessions
-    }
+    begun = [line for line, started_at in named if started_at and isinstance(line, WebhookReceived)]
+    sessions |= {line.round: line.session for line in begun if line.round in sessions}
     # Other events are about the ring, not about the push that the call began.
-    began = {line.round for line in milestones if opens_started(line) and isinstance(line, WebhookReceived)}
+    began = {line.round for line in begun if opens_started(line)}
     starts = _starts_by_session({at: session for at, session in sessions.items() if at not in began} or sessions)
     rounds: dict[Micros, list[Milestone]] = {}
     for milestone, started_at in named:
