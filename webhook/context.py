@@ -15,6 +15,7 @@ from bellhop.privacy.forgetting_people import KnownForgotten
 from bellhop.settings import Settings
 from bellhop.store.async_client import Store
 from bellhop.store.blocking_client import blocking, partitions_of, run_script
+from bellhop.store.blocking_cluster import ClusterRedis
 from bellhop.store.redis_clock import RedisClock, read_time
 from bellhop.store.redis_url import shown, shown_database
 from bellhop.store.replication import ReplicatedScripts
@@ -37,6 +38,8 @@ from webhook.loop_greenlet import on_the_loop
 REDIS_TIMEOUT_S = Seconds(1.0)
 """For connecting, and for each answer. A script runs at most twice (each may be repeated), so a webhook gets its 503
 within five seconds: Stream gives up on an attempt after six."""
+READY_TIMEOUT_S = Seconds(0.5)
+"""The same for /readyz on a cluster: load balancers do not wait long for its answer, and one node may give none."""
 MAX_REQUEST = 1 << 20
 """Largest body of a request that is no webhook, in bytes."""
 FORMER_TIMEOUT_S = Seconds(0.5)
@@ -67,6 +70,7 @@ class WebContext:
             connections=settings.web_threads + 2,
             any_count=is_former,
         )
+        self.cluster = _cluster(settings)
         self.outage = redis_outage(shown(settings.redis_url))
         self.audience = audience(settings)
         self.writes_per_minute = settings.api_writes_per_minute
@@ -161,6 +165,13 @@ def web_context() -> WebContext:
     """Return the context of the current Flask application."""
     context: WebContext = current_app.extensions["context"]
     return context
+
+
+def _cluster(settings: Settings) -> ClusterRedis | None:
+    """Return a client that reads the state of a cluster for /readyz; None for a single Redis."""
+    url, connections = settings.redis_url, settings.web_threads + 2
+    redis = blocking(url, timeout_s=READY_TIMEOUT_S, connections=connections, any_count=True)
+    return redis if isinstance(redis, ClusterRedis) else None
 
 
 def _rules(tenant: str, settings: Settings) -> EffectRules:

@@ -5,7 +5,10 @@ A notice is derived if no call.missed asks for it. It waits for two seconds at m
 
 import time
 from collections.abc import Iterable, Mapping, Sequence
+from contextlib import suppress
 from typing import NamedTuple
+
+from redis.exceptions import RedisError
 
 from bellhop.clock import Micros, Seconds
 from bellhop.domain.call import CallState, RoundState, Stamp
@@ -14,7 +17,7 @@ from bellhop.domain.settlement import Settlement
 from bellhop.queue.job_payloads import QueuedRound
 from bellhop.store.async_client import Store
 from bellhop.store.keys import missed_seen_key
-from bellhop.store.retry import until_redis_answers
+from bellhop.store.retry import is_away
 from worker.stream_state import DerivedNotice, StreamState
 from worker.turns import in_turns
 
@@ -93,13 +96,19 @@ class DerivedNotices:
         tenant = call.tenant
         seen = any(name.startswith((Stamp.MISSED, Stamp.MISSED_QUIETLY)) for name in call.state.stamps)
         if seen and time.monotonic() - self._noted_at_s.get(tenant, -NOTED_AGAIN_S) >= NOTED_AGAIN_S:
-            await until_redis_answers(lambda: self._store.call("SET", missed_seen_key(tenant), "", "EX", SEEN_S))
-            self._noted_at_s[tenant] = time.monotonic()
+            with suppress(RedisError):  # a later call notes it
+                await self._store.call("SET", missed_seen_key(tenant), "", "EX", SEEN_S)
+                self._noted_at_s[tenant] = time.monotonic()
 
     async def _missed_may_come(self, tenant: str) -> bool:
         if self._stream is not None and not self._stream.may_send_missed(tenant):
             return False
-        return bool(await until_redis_answers(lambda: self._store.call("EXISTS", missed_seen_key(tenant))))
+        try:
+            return bool(await self._store.call("EXISTS", missed_seen_key(tenant)))
+        except RedisError as error:
+            if not is_away(error):
+                raise
+            return True  # on a cluster, another node has the call: the notice waits two seconds, and not for this node
 
 
 async def _questions(call: ReadCall, unasked: Iterable[tuple[Settlement, RoundState]]) -> tuple[DerivedNotice, ...]:

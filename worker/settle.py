@@ -52,6 +52,9 @@ LONG_FOR_S = 0.25
 """How long one step of the watchdog waits until the queue is shorter."""
 SETTLED_AT_ONCE = 50
 """Standings that one script records, with their notices: while it runs, Redis does nothing else."""
+NOTED_WITHIN_S = 0.1
+"""How long a settle job waits until missed calls are noted."""
+_NOTING = set[asyncio.Task[None]]()
 ANY_NUMBER = 10**9
 """Stands for no limit."""
 QUEUE_IS_LONG_S = 0.02
@@ -185,11 +188,18 @@ async def _record_part(
 
 
 async def _note(store: Store, notes: Iterable[Iterable[tuple[Argument, ...]]]) -> None:
-    """Run the commands of some users. They are not repeated if Redis fails."""
+    """Run the commands of some users. They are not repeated if Redis fails, and wait no longer than NOTED_WITHIN_S."""
     commands = list(chain.from_iterable(notes))
     if commands:
-        with contextlib.suppress(RedisError):
-            await store.together(*commands, in_order=False)
+        noting = asyncio.create_task(_run(store, commands))
+        _NOTING.add(noting)
+        noting.add_done_callback(_NOTING.discard)
+        await asyncio.wait([noting], timeout=NOTED_WITHIN_S)
+
+
+async def _run(store: Store, commands: Iterable[tuple[Argument, ...]]) -> None:
+    with contextlib.suppress(RedisError):
+        await store.together(*commands, in_order=False)
 
 
 def _due_again_ms(call: ReadCall, settlements: list[Settlement], held_up: HeldUp, open_until: Micros) -> int | None:

@@ -60,6 +60,7 @@ class Outcome(StrEnum):
     TOO_LATE = "too_late"
     DUPLICATE = "duplicate"
     HELD = "held"
+    REDIS_AWAY = "redis_away"
     SIGNED_OUT = "signed_out"
     RUNG_AGAIN = "rung_again"
     STILL_RINGS = "still_rings"
@@ -363,6 +364,14 @@ MEANING: dict[Outcome, Meaning] = {
         Action.RETRY_LATER,
         Tone.OPEN,
         "another worker was sending the {push} at that moment",
+    ),
+    Outcome.REDIS_AWAY: Meaning(
+        OutcomeKind.NO_ATTEMPT,
+        Action.RETRY_LATER,
+        Tone.OPEN,
+        "a server of Redis that has data of {user} did not answer",
+        "Redis did not answer at the time of the call, so a phone rang late: find out why. On a Redis Cluster, a "
+        "replica replaces a dead master some seconds later (docs/redis.md).",
     ),
     Outcome.SIGNED_OUT: Meaning(
         OutcomeKind.NO_ATTEMPT,

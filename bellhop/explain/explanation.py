@@ -37,7 +37,7 @@ from bellhop.explain.timeline import TimelineEntry, fill, timeline_entry, waits_
 from bellhop.explain.verdict import KNEW_OF_CALL, UserVerdict, user_verdict
 from bellhop.explain.webhooks import arrival_of, stamp_of
 from bellhop.explain.whole_trail import NOTHING_TODAY, UNKNOWN_TIME
-from bellhop.trail import JobPickedUp, Milestone, PushMilestone
+from bellhop.trail import JobPickedUp, Milestone, PushMilestone, PushWaited
 
 VERSION = 1
 """The version of the JSON form. A new field does not need a new version."""
@@ -322,6 +322,8 @@ def _advice_on_delays(round_log: RoundLog) -> tuple[str, ...]:
     opening = round_log.openings[0]
     webhook_delay = Micros(arrival_of(opening) - stamp_of(opening))
     late = [LATE_WEBHOOK.format(time=duration(webhook_delay))] if webhook_delay > LATE_WEBHOOK_US else []
+    if any(isinstance(line, PushWaited) and line.outcome == Outcome.REDIS_AWAY for line in round_log.milestones):
+        late.append(MEANING[Outcome.REDIS_AWAY].advice)
     work = next((line for line in round_log.milestones if isinstance(line, (JobPickedUp, PushMilestone))), None)
     if work is None:
         return (*late, NOT_STARTED)

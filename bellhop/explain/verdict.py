@@ -101,7 +101,13 @@ def _deliveries(round_log: RoundLog, user: str, standing: str) -> list[Delivery]
     by_push: dict[tuple[str, str], list[PushMilestone]] = {}
     for push in round_log.of(user, PushMilestone):
         by_push.setdefault((push.kind, push.device), []).append(push)
-    return [_delivery(round_log, pushes, standing) for pushes in by_push.values()]
+    named = {kind for kind, device in by_push if device}
+    return [
+        _delivery(round_log, pushes, standing)
+        for (kind, device), pushes in by_push.items()
+        # A wait without a device: Redis did not answer, so the phones were not known yet.
+        if device or kind not in named or not isinstance(pushes[-1], PushWaited)
+    ]
 
 
 def _delivery(round_log: RoundLog, pushes: Sequence[PushMilestone], standing: str) -> Delivery:

@@ -16,7 +16,7 @@ from redis import Redis
 from bellhop.clock import Seconds
 from bellhop.queue.names import QUEUES
 from bellhop.store.blocking_client import partitions_of, together
-from bellhop.store.homes import Partition, names_of
+from bellhop.store.homes import Partition, names_of, partition_with
 from bellhop.store.keys import (
     Registry,
     lease_key,
@@ -185,9 +185,12 @@ def apps_of_workers(redis: Redis) -> frozenset[tuple[str, str]]:
     return frozenset(read_installation_state(redis).channels_by_app())
 
 
-def read_installation_state(redis: Redis) -> InstallationState:
-    """Read the state in two round trips, or three if tenants wait. Raises redis.exceptions.RedisError."""
-    among = partitions_of(redis)
+def read_installation_state(redis: Redis, among: Sequence[Partition] | None = None) -> InstallationState:
+    """Read the state in two round trips, or three if tenants wait. Raises redis.exceptions.RedisError.
+
+    `among`: only these partitions are read; by default all.
+    """
+    among = partitions_of(redis) if among is None else among
     jobs, registered, lists = _queues(redis, among)
     waiting = _waiting(redis, lists)
     for (queue, _), count in waiting.items():
@@ -247,14 +250,12 @@ def _live_workers(redis: Redis, names: Sequence[str], among: Sequence[Partition]
 
     A worker has a lease in each partition. It lives while it has any.
     """
-    reads: list[tuple[Argument, ...]] = []
-    for name in names:
-        reads += [("EXISTS", lease) for lease in names_of(lease_key(name), among)]
-        reads += [("GET", status) for status in names_of(status_key(name), among)]
-    answers = iter(together(redis, *reads, in_order=False))
-    statuses = {}
-    for name in names:
-        *leases, status = islice(answers, len(among) + 1)
-        if any(leases):
-            statuses[name] = status
-    return statuses
+    leases: list[tuple[Argument, ...]] = [
+        ("EXISTS", lease) for name in names for lease in names_of(lease_key(name), among)
+    ]
+    readable = [name for name in names if partition_with(status_key(name), partitions_of(redis)) in among]
+    reads = [("GET", key) for name in readable for key in names_of(status_key(name), partitions_of(redis))]
+    answers = iter(together(redis, *leases, *reads, in_order=False))
+    alive = [name for name in names if any(list(islice(answers, len(among))))]
+    statuses = dict(zip(readable, answers, strict=True))
+    return {name: statuses.get(name) for name in alive}

@@ -23,6 +23,8 @@ class Servers(Protocol):
 
     def connection(self, own: Partition | None) -> Hashable: ...
 
+    def place_of(self, key: str) -> Hashable: ...
+
     @property
     def behind_s(self) -> float: ...
 
@@ -102,6 +104,10 @@ class Store:
         away, commands for other nodes that come later in the order are not sent.
         """
         return self._servers.together(*commands, in_order=in_order, own=self._own)
+
+    def place_of(self, key: str) -> Hashable:
+        """Name the server that has a key, as far as it is known. What another server has need not wait for this one."""
+        return self._servers.place_of(key)
 
     @property
     def connection(self) -> Hashable:

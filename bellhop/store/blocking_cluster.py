@@ -9,15 +9,27 @@ from redis import Redis
 from redis.exceptions import ConnectionError as RedisConnectionError
 from redis.exceptions import RedisError
 
-from bellhop.store.cluster_map import NO_NODE, READ_AGAIN_S, SLOTS_COMMAND, ClusterMap, Node, away
+from bellhop.clock import Seconds
+from bellhop.store.cluster_map import (
+    NO_NODE,
+    READ_AGAIN_S,
+    SILENT,
+    SLOTS_COMMAND,
+    ClusterMap,
+    Node,
+    SilentNodes,
+    away,
+)
 from bellhop.store.cluster_sending import NodeBatch, Sendings, sendings, sendings_in_order
 from bellhop.store.homes import Partition, partitions
 from bellhop.store.redis_url import RedisAddress
-from bellhop.store.routing import AnyCommand, plan, route
+from bellhop.store.routing import WITHOUT_KEYS, AnyCommand, plan, route
 from bellhop.store.scripts import Command, by_digest, names, source
 from bellhop.store.sentinel import LATE_S
 from bellhop.store.wrong_redis import count_commands, refuse_other_count, why_no_map
 
+SILENT_S = Seconds(1.0)
+"""How long nobody asks a node again that gave no answer in time: each question costs a time-out."""
 NO_PIPELINE = "a cluster has no pipeline over all nodes: use bellhop.store.blocking_client.together"
 
 
@@ -29,6 +41,7 @@ class ClusterRedis(Redis):
         self._address, self._connect = address, connect
         self.partitions = partitions(address.partitions)
         self._map, self._clients = ClusterMap(address.nodes), dict[Node, Redis]()
+        self._silent = SilentNodes(SILENT_S, SILENT_S)
         self._reading, self._read_at_s = threading.Lock(), 0.0
         self._no_map: RedisError = RedisConnectionError(NO_NODE)
         """Why the map could not be read."""
@@ -67,7 +80,10 @@ class ClusterRedis(Redis):
 
     def execute_command(self, *args: Any, **options: Any) -> Any:
         """Run one command; redis-py's methods call this."""
-        (answer,) = self._run([args], in_order=True, options=options)
+        for own in self._a_partition_of_each_node() if args[0] in WITHOUT_KEYS else [None]:
+            (answer,) = self._run([args], in_order=True, options=options, own=own)
+            if not away(answer):
+                break
         if isinstance(answer, Exception):
             raise answer
         return answer
@@ -85,8 +101,20 @@ class ClusterRedis(Redis):
         for client in list(self._clients.values()):
             client.close()
 
-    def _run(self, commands: Sequence[AnyCommand], *, in_order: bool, options: dict[str, Any]) -> list[Any]:
-        routed, answers_of = plan(commands, self.partitions)
+    def _a_partition_of_each_node(self) -> list[Partition]:
+        """Return where a command may run that any node can run, in the order in which to try."""
+        by_node = {self._map.node_of(partition): partition for partition in reversed(self.partitions)}
+        return [by_node[node] for node in sorted(by_node, key=lambda node: node in self._silent)]
+
+    def _run(
+        self,
+        commands: Sequence[AnyCommand],
+        *,
+        in_order: bool,
+        options: dict[str, Any],
+        own: Partition | None = None,
+    ) -> list[Any]:
+        routed, answers_of = plan(commands, self.partitions, own)
         if not self._fits:
             self._refuse_wrong_redis()
         if any(self._map.node_of(part.partition) is None for part in routed):
@@ -117,7 +145,21 @@ class ClusterRedis(Redis):
 
     def _exchange(self, batch: NodeBatch, options: dict[str, Any]) -> list[Any]:
         """Send a batch; returns the answer to each command. If the node is away, the error is each answer."""
-        client, sent_at_s = self.client_of(batch.node), time.monotonic()
+        sent_at_s = time.monotonic()
+        if self._silent.may_ask(batch.node):
+            answers = self._ask(batch, options)
+        else:
+            answers = [RedisConnectionError(SILENT)] * len(batch.commands)
+        if any(away(answer) for answer in answers):
+            self._read_map(avoid=batch.node)
+            return [away(answer) or answer for answer in answers]
+        if time.monotonic() - sent_at_s > LATE_S and not batch.asking:
+            self._read_map(avoid=batch.node)
+            return batch.confirmed(answers, self._map)
+        return answers
+
+    def _ask(self, batch: NodeBatch, options: dict[str, Any]) -> list[Any]:
+        client = self.client_of(batch.node)
         try:
             if len(batch.commands) == 1:  # the answer may need the options of redis-py's method
                 answers = [client.execute_command(*_sent(batch.commands[0]), **options)]  # type: ignore[no-untyped-call]
@@ -125,12 +167,7 @@ class ClusterRedis(Redis):
                 answers = in_one_packet(client, batch.commands)
         except RedisError as error:
             answers = [error] * len(batch.commands)
-        if any(away(answer) for answer in answers):
-            self._read_map(avoid=batch.node)
-            return [away(answer) or answer for answer in answers]
-        if time.monotonic() - sent_at_s > LATE_S and not batch.asking:
-            self._read_map(avoid=batch.node)
-            return batch.confirmed(answers, self._map)
+        self._silent.note(batch.node, answers)
         return answers
 
     def _load_scripts(self, node: Node) -> None:
@@ -141,7 +178,7 @@ class ClusterRedis(Redis):
         with self._reading:
             if asked_at_s - self._read_at_s < READ_AGAIN_S:
                 return
-            for node in self._map.candidates(avoid):
+            for node in sorted(self._map.candidates(avoid), key=lambda node: node in self._silent):
                 try:
                     slots = self.client_of(node).execute_command(*SLOTS_COMMAND)  # type: ignore[no-untyped-call]
                 except RedisError as error:

@@ -15,9 +15,19 @@ from redis.exceptions import RedisError
 
 from bellhop.clock import Seconds
 from bellhop.store.bells import ring
-from bellhop.store.cluster_map import NO_NODE, READ_AGAIN_S, SLOTS_COMMAND, ClusterMap, Node, away, why_again
+from bellhop.store.cluster_map import (
+    NO_NODE,
+    READ_AGAIN_S,
+    SILENT,
+    SLOTS_COMMAND,
+    ClusterMap,
+    Node,
+    SilentNodes,
+    away,
+    why_again,
+)
 from bellhop.store.cluster_sending import NodeBatch, Sendings, sendings, sendings_in_order
-from bellhop.store.homes import Partition, partitions
+from bellhop.store.homes import Partition, partition_with, partitions
 from bellhop.store.keys import bell_key
 from bellhop.store.redis_url import RedisAddress
 from bellhop.store.routing import WITHOUT_KEYS, AnyCommand, Routed, plan, route
@@ -40,6 +50,7 @@ class ClusterServers:
         self._address, self._connections, self._timeout_s = address, connections, timeout_s
         self._map = ClusterMap(address.nodes)
         self._servers: dict[Node, SingleServer] = {}
+        self._silent = SilentNodes(Seconds(0.0), timeout_s)
         self._reading, self._read_at_s = asyncio.Lock(), 0.0
         self._no_map: RedisError = RedisConnectionError(NO_NODE)
         """Why the map could not be read."""
@@ -74,6 +85,11 @@ class ClusterServers:
         node = self._map.node_of(own or self.partitions[0])
         number = self._servers[node].connection() if node in self._servers else None
         return None if number is None else (node, number)
+
+    def place_of(self, key: str) -> Hashable:
+        """Return the node that has a key; its partition if the node is not known."""
+        partition = partition_with(key, self.partitions)
+        return self._map.node_of(partition) or partition
 
     @property
     def behind_s(self) -> float:
@@ -154,16 +170,26 @@ class ClusterServers:
     async def _exchange(self, batch: NodeBatch) -> list[Any]:
         """Send a batch; returns the answer to each command. If the node is away, the error is each answer."""
         sent_at_s = time.monotonic()
-        try:
-            answers = await self._server(batch.node).exchange(batch.commands)
-        except RedisError as error:
-            answers = [error] * len(batch.commands)
+        if self._silent.may_ask(batch.node):
+            answers = await self._ask(batch)
+        else:
+            answers = [RedisConnectionError(SILENT)] * len(batch.commands)
         if any(away(answer) for answer in answers):
             await self.read_map(avoid=batch.node)
             return [away(answer) or answer for answer in answers]
         if time.monotonic() - sent_at_s > LATE_S and not batch.asking:
             await self.read_map(avoid=batch.node)
             return batch.confirmed(answers, self._map)
+        return answers
+
+    async def _ask(self, batch: NodeBatch) -> list[Any]:
+        answers: list[Any] = []
+        try:
+            answers = await self._server(batch.node).exchange(batch.commands)
+        except RedisError as error:
+            answers = [error] * len(batch.commands)
+        finally:  # also if the caller is cancelled
+            self._silent.note(batch.node, answers)
         return answers
 
     async def read_map(self, avoid: Node | None = None) -> None:

@@ -1,9 +1,9 @@
 """What the nodes of a Redis Cluster say about themselves: for `bellhop check`, /readyz and the console."""
 
-import contextlib
 import time
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 from typing import Any, NamedTuple, TypeVar
 
@@ -16,9 +16,11 @@ from bellhop.store.cluster_map import SLOTS_COMMAND, Node, node_at
 from bellhop.store.homes import SLOTS, Partition, slot_of
 from bellhop.store.refusals import probes, refusal_of
 
+S = TypeVar("S")
 T = TypeVar("T")
 
 COVERAGE = "cluster-require-full-coverage"
+MOST_THREADS = 32
 CLOCKS_APART_S = Seconds(0.1)
 """More than this between the clocks of two nodes is reported."""
 
@@ -59,6 +61,12 @@ class NodeFacts(NamedTuple):
     place: NodePlace
     reading: Reading | RedisError
     """The error if it does not answer."""
+    partitions: Sequence[Partition] = ()
+
+    @property
+    def takes_writes(self) -> bool:
+        """Whether it answers, and a write too."""
+        return isinstance(self.reading, Reading) and self.reading.refused is None
 
 
 class ClusterFacts(NamedTuple):
@@ -71,6 +79,11 @@ class ClusterFacts(NamedTuple):
     def masters(self) -> list[NodeFacts]:
         """The nodes that have slots."""
         return [node for node in self.nodes if node.place.is_master]
+
+    @property
+    def usable_partitions(self) -> list[Partition]:
+        """The partitions whose masters take writes."""
+        return [partition for node in self.masters if node.takes_writes for partition in node.partitions]
 
     @property
     def slots_without_master(self) -> int:
@@ -89,13 +102,18 @@ def read_places(redis: ClusterRedis) -> dict[str, NodePlace]:
 
 
 def read_cluster(redis: ClusterRedis, *, masters_only: bool = False) -> ClusterFacts:
-    """Ask each node. With `masters_only`, replicas and INFO are left out. Raises RedisError if no node answers."""
-    nodes = [
-        NodeFacts(_name(node), place, _read(redis.client_of(node), partitions, everything=not masters_only))
-        for node, (place, partitions) in _places(redis).items()
-        if place.is_master or not masters_only
-    ]
-    return ClusterFacts(tuple(nodes), len(redis.partitions))
+    """Ask all nodes at the same time. With `masters_only`, replicas and INFO are left out.
+
+    Raises RedisError if no node answers.
+    """
+
+    def read(found: tuple[Node, tuple[NodePlace, Sequence[Partition]]]) -> NodeFacts:
+        node, (place, own) = found
+        reading = _read(redis.client_of(node), own, everything=not masters_only)
+        return NodeFacts(_name(node), place, reading, own)
+
+    places = [found for found in _places(redis).items() if found[1][0].is_master or not masters_only]
+    return ClusterFacts(tuple(_side_by_side(read, places)), len(redis.partitions))
 
 
 def _places(redis: ClusterRedis) -> dict[Node, tuple[NodePlace, Sequence[Partition]]]:
@@ -111,11 +129,25 @@ def _places(redis: ClusterRedis) -> dict[Node, tuple[NodePlace, Sequence[Partiti
 
 def _slots(redis: ClusterRedis) -> tuple[Iterable[Sequence[Any]], Node]:
     """Return the slots as one of the nodes says, and this node. Raises RedisError if none answers."""
-    *others, last = redis.nodes
-    for node in others:
-        with contextlib.suppress(RedisError):
-            return redis.client_of(node).execute_command(*SLOTS_COMMAND), node  # type: ignore[no-untyped-call]
-    return redis.client_of(last).execute_command(*SLOTS_COMMAND), last  # type: ignore[no-untyped-call]
+
+    def ask(node: Node) -> Any:
+        try:
+            return redis.client_of(node).execute_command(*SLOTS_COMMAND)  # type: ignore[no-untyped-call]
+        except RedisError as error:
+            return error
+
+    nodes = redis.nodes
+    answers = _side_by_side(ask, nodes)
+    for node, answer in zip(nodes, answers, strict=True):
+        if not isinstance(answer, RedisError):
+            return answer, node
+    raise answers[-1]
+
+
+def _side_by_side(ask: Callable[[S], T], nodes: Sequence[S]) -> list[T]:
+    """Call a function for each node, in threads: a node that gives no answer must not delay the others."""
+    with ThreadPoolExecutor(min(len(nodes), MOST_THREADS)) as threads:
+        return list(threads.map(ask, nodes))
 
 
 def _name(node: Node) -> str:

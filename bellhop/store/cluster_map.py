@@ -4,6 +4,7 @@ The clients read the map from any node that answers, and learn from the nodes' r
 """
 
 import random
+import time
 from collections.abc import Iterable, Sequence
 from enum import Enum, auto
 from typing import Any, NamedTuple
@@ -24,6 +25,7 @@ PATIENCE_S = Seconds(2.0)
 """How long a command is sent again while its keys move. After that, its caller decides."""
 SLOTS_COMMAND = ("CLUSTER", "SLOTS")
 NO_NODE = "no node of the cluster has the slot"
+SILENT = "the node of the cluster gave no answer a moment ago"
 _KEYS_ARE_MOVING, _CLUSTER_IS_DOWN = "a non local key", "while the cluster is down"
 """How Redis ends a script at a key that the script found by itself: the key has moved, or its node is away."""
 
@@ -94,6 +96,38 @@ class ClusterMap:
     def note_moved(self, partition: Partition, node: Node) -> None:
         """Take a node's word that another one has the slot of a partition."""
         self._places[partition] = node
+
+
+class SilentNodes:
+    """Nodes that gave no answer in time. Commands for them fail at once, except those that find out if they answer.
+
+    Such a command is sent when `again_s` have passed, and then another one at most every `each_s`.
+    """
+
+    def __init__(self, again_s: Seconds, each_s: Seconds) -> None:
+        self._again_s, self._each_s = again_s, each_s
+        self._ask_from_s: dict[Node, float] = {}
+        """When the next command may be sent, in seconds of the monotonic clock."""
+
+    def __contains__(self, node: Node | None) -> bool:
+        """Tell whether a node gave no answer."""
+        return node in self._ask_from_s
+
+    def may_ask(self, node: Node) -> bool:
+        """Tell whether commands may be sent to a node. If it is silent, the next caller has to wait."""
+        ask_from_s, now_s = self._ask_from_s.get(node, 0.0), time.monotonic()
+        if ask_from_s > now_s:
+            return False
+        if ask_from_s:
+            self._ask_from_s[node] = now_s + self._each_s
+        return True
+
+    def note(self, node: Node, answers: Iterable[Any]) -> None:
+        """Note what a node answered."""
+        if any(isinstance(answer, RedisTimeoutError) for answer in answers):
+            self._ask_from_s[node] = time.monotonic() + self._again_s
+        else:
+            self._ask_from_s.pop(node, None)
 
 
 def node_at(host: Any, port: Any, asked: Node) -> Node:

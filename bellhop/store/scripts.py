@@ -6,7 +6,7 @@ Each family of scripts has one owner, which knows the order of its keys and argu
 
 import hashlib
 import re
-from collections.abc import Coroutine, Sequence
+from collections.abc import Coroutine, Hashable, Sequence
 from functools import cache
 from pathlib import Path
 from typing import Any, NamedTuple, Protocol
@@ -51,6 +51,10 @@ class Scripts(Protocol):
         self, *commands: Command | tuple[Argument, ...], in_order: bool = True
     ) -> Coroutine[Any, Any, list[Any]]:
         """Run scripts and commands one after the other, in a single round trip; a cluster may need several."""
+        ...
+
+    def place_of(self, key: str) -> Hashable:
+        """Name the server that has a key, as far as it is known."""
         ...
 
 

@@ -121,6 +121,9 @@ class SingleServer:
         """Name the open connection by its number; None if none is open. This server has each partition."""
         return self.times_opened if self._usable() else None
 
+    def place_of(self, key: str) -> None:
+        """Return None: this server has each key."""
+
     @property
     def behind_s(self) -> float:
         """How long the oldest command without an answer has waited, in seconds."""

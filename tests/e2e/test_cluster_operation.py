@@ -18,6 +18,7 @@ from bellhop.cli import main
 from bellhop.cli.check import redis as redis_checks
 from bellhop.cli.check.finding import Level
 from bellhop.cli.check.redis_cluster import of_nodes
+from bellhop.queue.names import QUEUES
 from bellhop.queue.rq_connection import RqRedis, url_for_rq
 from bellhop.sandbox.child_process import free_port
 from bellhop.sandbox.redis_server import NoTlsError, RedisServer
@@ -27,7 +28,8 @@ from bellhop.store.async_client import Store
 from bellhop.store.blocking_client import blocking, partitions_of, servers_of
 from bellhop.store.cluster_facts import ClusterFacts, NodeFacts, NodePlace, Reading, clock_complaint, read_places
 from bellhop.store.cluster_map import away
-from bellhop.store.keys import bell_key
+from bellhop.store.homes import slot_of
+from bellhop.store.keys import bell_key, lease_key, rq_worker_key, rq_workers_key
 from bellhop.store.redis_internals import parse_error
 from bellhop.store.redis_url import with_ca, with_partitions
 from bellhop.store.refusals import needs_other_settings, refusal_of, try_to_write
@@ -116,6 +118,16 @@ async def test_check_names_the_cluster_and_the_nodes_that_differ(cluster):
         assert [level for found, level in sentences.items() if found.startswith(sentence)] == [level]
 
 
+@pytest.fixture
+def live_worker(redis_of):
+    """Let a worker serve all queues."""
+    for partition in partitions_of(redis_of):
+        for queue_name in QUEUES:
+            redis_of.sadd(partition.key(rq_workers_key(queue_name)), partition.key(rq_worker_key("w-1")))
+        redis_of.set(partition.key(lease_key("w-1")), 1)
+
+
+@pytest.mark.usefixtures("live_worker")
 def test_the_web_process_shows_the_nodes_and_what_is_wrong(cluster):
     browser = logged_in(cluster.url, metrics_token="m" * 16)
     names = [f"127.0.0.1:{node.server.port}" for node in cluster.nodes]
@@ -131,10 +143,11 @@ def test_the_web_process_shows_the_nodes_and_what_is_wrong(cluster):
     answer = browser.get("/readyz")
     page = browser.get("/console/service").get_data(as_text=True)
     first.ask("CONFIG", "SET", "maxmemory", "0")
-    (sentence,) = answer.json["missing"]
-    assert re.match(r"A master of the Redis Cluster, which has [56] of 16 partitions, is full and", sentence)
+    (sentence,) = [text for text in answer.json["warnings"] if "A master" in text]
+    has = re.match(r"A master of the Redis Cluster, which has ([56]) of 16 partitions, is full and", sentence)
+    assert (answer.status_code, len(answer.json["partitions_away"])) == (200, int(has[1]))
     assert f"Redis at {names[0]}, which has " in page
-    assert "No live worker" in browser.get("/readyz").json["missing"][0]
+    assert browser.get("/readyz").json.keys() == {"status", "redis"}
 
 
 @pytest.mark.parametrize("user", ["web", "worker"])
@@ -155,6 +168,7 @@ def test_the_documented_users_may_use_a_cluster(cluster, user):
         node.ask("ACL", "DELUSER", user)
 
 
+@pytest.mark.usefixtures("live_worker")
 async def test_a_master_that_is_away_is_named(cluster):
     away_node = next(node for node in cluster.nodes if node is not cluster.node_of(0))
     name = f"127.0.0.1:{away_node.server.port}"
@@ -163,12 +177,36 @@ async def test_a_master_that_is_away_is_named(cluster):
     store = Store.from_url(cluster.url)
     found = [finding.sentence async for finding in redis_checks.findings(store, web_settings(cluster.url))]
     await store.close()
-    (sentence,) = browser.get("/readyz").json["missing"]
+    answer = browser.get("/readyz")
+    (sentence,) = answer.json["warnings"]
+    assert (answer.status_code, answer.json["status"]) == (200, "ready")
     cluster.restart(away_node)
     cluster.wait(cluster.is_whole)
     away = r", which has [56] of 16 partitions, does not answer \(ConnectionError\)"
     assert [text for text in found if re.fullmatch(rf"at {name}{away}", text)], found
     assert re.fullmatch(rf"A master of the Redis Cluster{away}\.", sentence)
+
+
+@pytest.mark.usefixtures("live_worker")
+@pytest.mark.parametrize("silent", range(3))
+def test_readyz_needs_one_master_that_answers(cluster, redis_of, silent):
+    browser, node = create_app(web_settings(cluster.url)).test_client(), cluster.nodes[silent]
+    assert browser.get("/readyz").json.keys() == {"status", "redis"}
+    numbers = [n for n, part in enumerate(partitions_of(redis_of)) if cluster.node_of(slot_of(part.tag)) is node]
+    others = [other for other in cluster.nodes if other is not node]
+    try:
+        cluster.pause(node)
+        answer = browser.get("/readyz")
+        assert (answer.status_code, answer.json["partitions_away"]) == (200, numbers)
+        assert "does not answer (TimeoutError)" in answer.json["warnings"][0]
+        for other in others:
+            cluster.pause(other)
+        assert browser.get("/readyz").status_code == 503
+    finally:
+        for paused in (node, *others):
+            cluster.go_on(paused)
+        cluster.wait(cluster.is_whole)
+    assert browser.get("/readyz").status_code == 200
 
 
 @pytest.fixture

@@ -320,6 +320,7 @@ NEW_SINCE: dict[str, str] = {
     "metrics/types/# TYPE bellhop_jobs_waiting_for_turn gauge": "jobs of one Stream app alone wait for no turn",
     "command_line/settings/`BELLHOP_SECOND_WAY_AFTER`": "the same",
     "command_line/words/reported": "why a second ring was not sent",
+    "command_line/words/redis_away": "why a push waits; an older version says that a newer one wrote it",
     "command_line/settings/`BELLHOP_DECLINES`": "without a receipt secret it has no effect",
     **{
         path: "a queue of its own: an older worker does not know its jobs"

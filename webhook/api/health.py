@@ -1,8 +1,8 @@
 """GET /healthz and /readyz: does this process answer, and can a ring reach a phone?"""
 
 import time
-from collections.abc import Iterable, Iterator
-from typing import Any
+from collections.abc import Iterable, Iterator, Sequence
+from typing import Any, NamedTuple
 
 from flask import Blueprint, Response, jsonify
 from redis import Redis
@@ -12,8 +12,10 @@ from bellhop.clock import Seconds, from_nanoseconds, seconds
 from bellhop.queue.names import MAIL, NEEDED, QUEUES
 from bellhop.queue.worker_status import InstallationState, read_installation_state
 from bellhop.store import redis_clock, refusals
+from bellhop.store.blocking_client import partitions_of, server_of
 from bellhop.store.blocking_cluster import ClusterRedis
 from bellhop.store.cluster_facts import clock_complaint, problems, read_cluster, summary
+from bellhop.store.homes import Partition, partition_with
 from bellhop.store.keys import WORKER_FAILED
 from webhook.context import WebContext, web_context
 
@@ -30,39 +32,66 @@ def healthz() -> Response:
 def readyz() -> tuple[Response, int]:
     """Answer 200 if Redis takes writes, each queue has a live worker, and credentials load.
 
-    Otherwise 503 with what is missing. A 200 may have warnings: problems that do not stop a ring.
+    Otherwise 503 with what is missing. A 200 may have warnings: problems that do not stop a ring. On a Redis Cluster,
+    one master that takes writes is enough: without any web process, the calls of that master would be lost too.
     """
     context = web_context()
     try:
         redis, missing, warnings = _check(context)
     except RedisError as error:
         return jsonify(status="not ready", missing=[redis_failure(error)]), 503
+    more = {"redis": redis.summary, "partitions_away": redis.away, "warnings": warnings}
     if missing:
-        return jsonify(status="not ready", missing=missing), 503
-    more = {"redis": redis, "warnings": warnings}
-    return jsonify(status="ready", **{name: value for name, value in more.items() if value}), 200
+        more = {"missing": missing, "partitions_away": redis.away}
+    status = "not ready" if missing else "ready"
+    return jsonify(status=status, **{name: value for name, value in more.items() if value}), 503 if missing else 200
 
 
-def _check(context: WebContext) -> tuple[str, list[str], list[str]]:
-    """Return the parts of a Redis Cluster, what is missing, and the warnings. Raises redis.exceptions.RedisError."""
-    redis, missing, apart = _check_redis(context.redis)
-    if missing:
-        return redis, missing, apart
-    state = read_installation_state(context.redis)
+class _RedisState(NamedTuple):
+    """What /readyz says of Redis. Anybody may read it, so it names no address."""
+
+    redis: Redis
+    """The client that reads the rest."""
+    usable: Sequence[Partition]
+    """The partitions that take writes."""
+    away: Sequence[int] = ()
+    """The numbers of the others."""
+    summary: str = ""
+    """The parts of a cluster."""
+    problems: Sequence[str] = ()
+    warnings: Sequence[str] = ()
+
+
+def _check(context: WebContext) -> tuple[_RedisState, list[str], list[str]]:
+    """Return the state of Redis, what is missing, and the warnings. Raises redis.exceptions.RedisError."""
+    redis = _check_cluster(context, context.cluster) if context.cluster else _check_server(context.redis)
+    if not redis.usable:
+        return redis, [*redis.problems], []
+    state = read_installation_state(redis.redis, redis.usable)
     clock_ahead_s = seconds(from_nanoseconds(time.time_ns()) - context.now())
-    warnings = [*unserved_queues(state), *clock_warnings(state, clock_ahead_s), *apart]
-    return redis, list(missing_parts(state, start_failure(context.redis))), warnings
+    warnings = [*redis.problems, *unserved_queues(state), *clock_warnings(state, clock_ahead_s), *redis.warnings]
+    can_read = partition_with(WORKER_FAILED, partitions_of(redis.redis)) in redis.usable
+    return redis, list(missing_parts(state, start_failure(redis.redis) if can_read else "")), warnings
 
 
-def _check_redis(redis: Redis) -> tuple[str, list[str], list[str]]:
-    """Do the same for Redis alone. Anybody may read it, so it names no address."""
-    if not isinstance(redis, ClusterRedis):
-        refusals.try_to_write(redis)
-        return "", [], []
+def _check_server(redis: Redis) -> _RedisState:
+    refusals.try_to_write(redis)
+    return _RedisState(redis, partitions_of(redis))
+
+
+def _check_cluster(context: WebContext, redis: ClusterRedis) -> _RedisState:
     facts = read_cluster(redis, masters_only=True)
-    complaint = clock_complaint(facts, public=True)
-    missing = [f"{sentence}." for sentence in problems(facts, public=True)]
-    return summary(facts), missing, [f"{complaint[0].upper()}{complaint[1:]}."] if complaint else []
+    usable, complaint = facts.usable_partitions, clock_complaint(facts, public=True)
+    if usable:
+        server_of(context.redis, usable[0])  # raises if the cluster has another number of partitions
+    return _RedisState(
+        redis,
+        usable,
+        [number for number, partition in enumerate(redis.partitions) if partition not in usable],
+        summary(facts),
+        [f"{sentence}." for sentence in problems(facts, public=True)],
+        [f"{complaint[0].upper()}{complaint[1:]}."] if complaint else [],
+    )
 
 
 def redis_failure(error: RedisError) -> str:

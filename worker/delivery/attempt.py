@@ -6,11 +6,13 @@ import time
 from collections.abc import Callable, Mapping
 from typing import NamedTuple
 
+from bellhop.backoff import pause_s
 from bellhop.clock import Micros, Seconds
 from bellhop.domain.device import Provider
 from bellhop.domain.outcomes import MEANING, NOTHING_LEFT, Action, AttemptResult, Outcome
 from bellhop.domain.push import Push, PushKind, in_other_environment
 from bellhop.store.redis_clock import RedisClock
+from bellhop.store.retry import RETRY_S
 from bellhop.telemetry import metrics, tracing
 from bellhop.trail import PushAttempted, PushFinished, PushMilestone, PushWaited, encode
 from worker.delivery.fair_queue import Group
@@ -88,6 +90,8 @@ class _Attempts:
         self._began = time.monotonic()
         self._last: AttemptResult | None = None
         self._attempts = self._unknown = self._confirmed = self._throttled = 0
+        self._away = 0
+        """How often Redis did not answer."""
         self._switched = self._waiting_recorded = False
 
     async def run(self) -> Delivered:
@@ -97,10 +101,20 @@ class _Attempts:
             if admission.refusal is Outcome.HELD:
                 # Another worker has the claim. Its attempt may fail, or the worker may die: then this one must send.
                 await asyncio.sleep(self._policy.claimed_pause_s)
+            elif admission.refusal is Outcome.REDIS_AWAY:
+                await self._wait_for_redis()
             elif admission.refusal is not None:
                 return self._refused(admission.refusal)
             elif delivered := await self._judge(admission, record):
                 return delivered
+
+    async def _wait_for_redis(self) -> None:
+        """Pause. The first time, the trail gets the reason."""
+        if not self._away:
+            line = _line(PushWaited, self._push, AttemptResult(Outcome.REDIS_AWAY), self._clock.now())
+            await self._fence.write(Record(line))
+        await asyncio.sleep(pause_s(self._away, *RETRY_S))
+        self._away += 1
 
     async def _claim_and_attempt(self) -> tuple[Admission, Record]:
         """Claim the device and make one attempt. A place in the channel is taken first: a claim must not wait."""

@@ -1,7 +1,8 @@
 """Items that are handed in during one turn of the event loop are processed by one call."""
 
 import asyncio
-from collections.abc import Awaitable, Callable, Sequence
+from collections import defaultdict
+from collections.abc import Awaitable, Callable, Hashable, Sequence
 from typing import Any, Generic, TypeVar
 
 T = TypeVar("T")
@@ -15,13 +16,20 @@ class Batch(Generic[T, R]):
     """Gathers the items of one turn and has them answered together, at most `most` in one call.
 
     `shielded`: every item is processed, also if its caller is cancelled. Otherwise a call may end with its caller.
+    `place_of` names the server that an item needs: items of different places are answered by different calls, so that
+    none waits for the server of another.
     """
 
     def __init__(
-        self, answer: Callable[[list[T]], Awaitable[Sequence[R]]], most: int, *, shielded: bool = False
+        self,
+        answer: Callable[[list[T]], Awaitable[Sequence[R]]],
+        most: int,
+        *,
+        shielded: bool = False,
+        place_of: Callable[[T], Hashable] = lambda _: None,
     ) -> None:
         """`answer` returns one answer for each item, in the same order."""
-        self._answer, self._most, self._shielded = answer, most, shielded
+        self._answer, self._most, self._shielded, self._place_of = answer, most, shielded, place_of
         self._waiting: list[tuple[T, asyncio.Future[R]]] = []
         self._tasks: set[asyncio.Task[None]] = set()
 
@@ -44,10 +52,14 @@ class Batch(Generic[T, R]):
             if not future.done():
                 future.set_result(ALONE)
             return
-        for start in range(0, len(waiting), self._most):
-            task = asyncio.ensure_future(self._call(waiting[start : start + self._most]))
-            self._tasks.add(task)
-            task.add_done_callback(self._tasks.discard)
+        by_place: defaultdict[Hashable, list[tuple[T, asyncio.Future[R]]]] = defaultdict(list)
+        for item, future in waiting:
+            by_place[self._place_of(item)].append((item, future))
+        for of_place in by_place.values():
+            for start in range(0, len(of_place), self._most):
+                task = asyncio.ensure_future(self._call(of_place[start : start + self._most]))
+                self._tasks.add(task)
+                task.add_done_callback(self._tasks.discard)
 
     async def _call(self, waiting: list[tuple[T, asyncio.Future[R]]]) -> None:
         try:

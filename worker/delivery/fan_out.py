@@ -2,12 +2,14 @@
 
 import asyncio
 import time
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections import defaultdict
+from collections.abc import Callable, Hashable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import partial
 from itertools import chain
 
 import structlog
+from redis.exceptions import RedisError
 
 from bellhop.audience import Audience
 from bellhop.clock import Micros, Seconds, elapsed
@@ -22,14 +24,15 @@ from bellhop.i18n.texts import BUILT_IN, Texts
 from bellhop.queue.job_payloads import QueuedRound
 from bellhop.store import registry
 from bellhop.store.async_client import Store
+from bellhop.store.keys import devices_key
 from bellhop.store.missed_calls import note_seen
 from bellhop.store.redis_clock import RedisClock
 from bellhop.store.registry import RegisteredUsers
-from bellhop.store.retry import until_redis_answers
+from bellhop.store.retry import is_away, until_redis_answers
 from bellhop.store.scripts import Command
 from bellhop.stream_api import StreamApi
 from bellhop.telemetry import metrics
-from bellhop.trail import DeviceMilestone, JobPickedUp, PushReduced, PushSkipped, TokenChecked, encode
+from bellhop.trail import DeviceMilestone, JobPickedUp, PushReduced, PushSkipped, PushWaited, TokenChecked, encode
 from worker.announcements.ring_news import RingNews
 from worker.delivery.attempt import SENT, Delivered, ProviderChannels, deliver
 from worker.delivery.callee_limit import CalleeLimit
@@ -42,6 +45,7 @@ from worker.delivery.retry_policy import RetryPolicy
 from worker.delivery.sent_pushes import SentPushes
 from worker.delivery.token_pruning import TokenPruner
 from worker.lost_attempts import WORKER_DIGITS
+from worker.queue.concurrency_limit import waiting_without_place
 from worker.stream_state import StreamState
 
 log = structlog.get_logger()
@@ -136,35 +140,65 @@ class FanOut:
             beginning.discard(self._group)
 
     async def _run(self) -> list[Delivered]:
-        tools, round_ = self._tools, self._round
-        user_ids = [recipient.id for recipient in round_.recipients]
-        end_wait = self._before_attempt()
+        tenant, by_place = self._round.tenant, defaultdict[Hashable, list[Recipient]](list)
+        for recipient in self._round.recipients:
+            by_place[self._tools.store.place_of(devices_key(tenant, recipient.id))].append(recipient)
         try:
-            users = await registry.read_users(
-                tools.store,
-                round_.tenant,
-                user_ids,
-                round_.caller_id,
-                unseen=tools.badges and self._kind not in RINGING,
-            )
-            if self._kind is PushKind.RING and tools.callee_limit is not None and not round_.test:
-                for user_id in await tools.callee_limit.called_too_often(round_):
-                    users.users[user_id] = users.users.get(user_id, NO_USER)._replace(called_too_often=True)
-        finally:
-            end_wait()
-        if round_.left_over and not any(ends_the_ring(self._kind, device) for device in chain(*users.devices.values())):
-            return []
-        self.ran = True
-        try:
-            if self._kind is PushKind.RING and tools.device_lookup and not all(users.devices.values()):
-                results = await self._ring_with_lookup(users, tools.device_lookup)
-            else:
-                results = await self._send(round_.recipients, users)
+            if len(by_place) == 1:
+                results = await self._read_and_send(self._round.recipients)
+            else:  # a node of a cluster may be away: the users of other nodes must not wait for it
+                sending = asyncio.gather(*map(self._read_and_send, by_place.values()))
+                results = list(chain.from_iterable(await sending))
             await self._records.written()
         except BaseException:  # the next run of this job must know what was sent
             await asyncio.shield(self._records.flush())
             raise
         return results
+
+    async def _read_and_send(self, recipients: Sequence[Recipient]) -> list[Delivered]:
+        end_wait = self._before_attempt()
+        try:
+            users = await self._read(recipients)
+        finally:
+            end_wait()
+        devices = chain.from_iterable(users.devices.values())
+        if self._round.left_over and not any(ends_the_ring(self._kind, device) for device in devices):
+            return []
+        self.ran = True
+        if self._kind is PushKind.RING and self._tools.device_lookup and not all(users.devices.values()):
+            return await self._ring_with_lookup(recipients, users, self._tools.device_lookup)
+        return await self._send(recipients, users)
+
+    async def _read(self, recipients: Sequence[Recipient]) -> RegisteredUsers:
+        """Read what is known of these users. While Redis is away, it waits, and the trail says so."""
+        try:
+            return await self._read_once(recipients)
+        except RedisError as error:
+            if not is_away(error):
+                raise
+        self._tools.turns.beginning.discard(self._group)
+        for recipient in recipients:
+            self._records.add(Record(self._redis_away_line(recipient)))
+        with waiting_without_place():
+            return await until_redis_answers(partial(self._read_once, recipients))
+
+    async def _read_once(self, recipients: Sequence[Recipient]) -> RegisteredUsers:
+        tools, round_ = self._tools, self._round
+        users = await registry.read_users(
+            tools.store,
+            round_.tenant,
+            [recipient.id for recipient in recipients],
+            round_.caller_id,
+            unseen=tools.badges and self._kind not in RINGING,
+        )
+        if self._kind is PushKind.RING and tools.callee_limit is not None and not round_.test:
+            for user_id in await tools.callee_limit.called_too_often(round_, recipients):
+                users.users[user_id] = users.users.get(user_id, NO_USER)._replace(called_too_often=True)
+        return users
+
+    def _redis_away_line(self, recipient: Recipient) -> str:
+        at, round_at = self._tools.clock.now(), self._round.started_at
+        return encode(PushWaited(at=at, round=round_at, kind=self._kind, user=recipient.id, outcome=Outcome.REDIS_AWAY))
 
     def last_records(self) -> list[Command]:
         """Return the records that the queue must write together with the end of the job (see RecordBuffer)."""
@@ -180,7 +214,9 @@ class FanOut:
             return lambda: None
         return self._stream_state.before_attempt(self._round, shortest_s, self._late_at_s)
 
-    async def _ring_with_lookup(self, users: RegisteredUsers, lookup: StreamDeviceLookup) -> list[Delivered]:
+    async def _ring_with_lookup(
+        self, recipients: Sequence[Recipient], users: RegisteredUsers, lookup: StreamDeviceLookup
+    ) -> list[Delivered]:
         """Ring users with devices now, and each other user when the look-up at Stream has found their devices."""
 
         async def look_up_and_ring(recipient: Recipient) -> list[Delivered]:
@@ -194,7 +230,6 @@ class FanOut:
                 end_wait()
             return await self._send([recipient], users)
 
-        recipients = self._round.recipients
         ready = [recipient for recipient in recipients if users.devices[recipient.id]]
         without_devices = [recipient for recipient in recipients if not users.devices[recipient.id]]
         ringing = asyncio.gather(self._send(ready, users), *map(look_up_and_ring, without_devices))

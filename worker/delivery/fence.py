@@ -1,15 +1,19 @@
 """Claims each device right before a push is sent to it, and records the result.
 
-All claims, and all records, of one turn of the event loop go to Redis in one script call. While Redis is away, both
-wait and are repeated: no push is sent without a claim, and no result is lost.
+All claims, and all records, of one turn of the event loop go to Redis in one script call; on a cluster, the claims of
+tokens that different nodes have go in calls of their own. While Redis is away, a record waits and is repeated, and a
+claim is refused: no push is sent without a claim, and no result is lost.
 """
 
 import asyncio
 import secrets
 import time
-from collections.abc import Sequence
+from collections.abc import Hashable, Sequence
+from contextlib import suppress
 from functools import partial
 from typing import Any, NamedTuple
+
+from redis.exceptions import RedisError
 
 from bellhop.audience import Audience
 from bellhop.clock import Seconds, micros, seconds
@@ -19,8 +23,9 @@ from bellhop.domain.outcomes import Outcome
 from bellhop.domain.push import Push, PushKind
 from bellhop.domain.round import Round
 from bellhop.store.call_scripts import claim_devices, read_owners, record_attempt, record_lost_attempts
+from bellhop.store.keys import owner_key
 from bellhop.store.redis_clock import RedisClock
-from bellhop.store.retry import until_redis_answers
+from bellhop.store.retry import is_away, until_redis_answers
 from bellhop.store.scripts import Command, Scripts
 from bellhop.telemetry import metrics
 from worker.delivery.batch import Batch
@@ -124,11 +129,15 @@ class Fence:
         """By device key, the user whose push is being sent to the device."""
         self.lost: set[str] = set()
         """Keys of devices to which a worker that died may have sent the push."""
-        self._admissions = Batch(self._claim, MOST_PER_CALL)
+        self._admissions = Batch(self._claim, MOST_PER_CALL, place_of=self._place_of_owner)
         self._records = Batch(self._write, MOST_PER_CALL, shielded=True)
 
     async def admit(self, push: Push, attempt_s: Seconds) -> Admission:
-        """Claim the device for an attempt of at most `attempt_s`, and wait for a turn to send the push."""
+        """Claim the device for an attempt of at most `attempt_s`, and wait for a turn to send the push.
+
+        If Redis does not answer, the refusal is REDIS_AWAY: the caller holds places that other pushes need, so it must
+        not wait here.
+        """
         key, user_id = push.device.key, push.device.user_id
         if self._claimed_for.get(key, user_id) != user_id:
             # A token moves from one user to another while this round rings both. A claim names the run, not the user:
@@ -182,6 +191,10 @@ class Fence:
         claim = self._pushes.claim
         return record_attempt(self._round, lines, claim=claim, worker=self._worker, run=self._run, devices=devices)
 
+    def _place_of_owner(self, attempt: tuple[Push, Seconds]) -> Hashable:
+        push, _ = attempt
+        return self._store.place_of(owner_key(self._round.tenant, push.device.key))
+
     async def _claim(self, attempts: list[tuple[Push, Seconds]]) -> list[Admission]:
         """Claim devices, and give back those whose tokens have left their users."""
         owners, admissions = await self._claim_all(attempts)
@@ -233,7 +246,12 @@ class Fence:
         if restore := self._sent.restore(self._pushes, (push.device.key for push, _ in attempts)):
             note_restored(await until_redis_answers(lambda: self._store.script(*restore)))
         while True:
-            asked_at, (owners, (left_us, redis_ahead_us, *codes)) = await until_redis_answers(claim)
+            try:
+                asked_at, (owners, (left_us, redis_ahead_us, *codes)) = await claim()
+            except RedisError as error:
+                if not is_away(error):
+                    raise
+                return [None] * len(attempts), await self._put_off(attempts)
             if redis_ahead_us:
                 clock.note_ahead_of_stream(tenant, int(redis_ahead_us))
             answers = [code.decode() for code in codes]
@@ -242,6 +260,12 @@ class Fence:
         metrics.FENCE.observe(Seconds(time.perf_counter() - began))
         left_s = seconds(int(left_us))
         return owners, [Admission(REFUSALS[answer], asked_at, left_s) for answer in answers]
+
+    async def _put_off(self, attempts: Sequence[tuple[Push, Seconds]]) -> list[Admission]:
+        """Give the devices back, which may be claimed: on a cluster, perhaps only the server of the owners is away."""
+        with suppress(RedisError):
+            await self._store.script(*self.command([Record("", push.device.key) for push, _ in attempts]))
+        return [Admission(Outcome.REDIS_AWAY, Seconds(time.monotonic()), Seconds(0.0))] * len(attempts)
 
     async def _record_lost(self, attempts: list[tuple[Push, Seconds]], answers: list[str]) -> bool:
         """Put the attempts of dead workers on the trail. If there were any, the fence must be asked again."""

@@ -28,7 +28,7 @@ READ_AT_ONCE = 100
 
 
 class SecondWay:
-    """Waits for receipts, and rings the silent phones of one ring again. It belongs to one run of the job."""
+    """Waits for receipts, and rings silent phones of one ring again. It belongs to one run of the job."""
 
     def __init__(self, tools: DeliveryTools, round_: QueuedRound) -> None:
         self._tools, self._round = tools, round_

@@ -4,10 +4,13 @@ The waiting belongs to the job. If the worker dies, another worker takes the job
 """
 
 import asyncio
-from collections.abc import Sequence
+from collections import defaultdict
+from collections.abc import Hashable, Sequence
+from functools import partial
 
 from bellhop.domain.push import Push, PushKind
 from bellhop.queue.job_payloads import QueuedRound
+from bellhop.store.keys import devices_key
 from bellhop.store.scripts import Command
 from worker.delivery.alert_rings import AlertRings
 from worker.delivery.fan_out import DeliveryTools, FanOut
@@ -17,23 +20,29 @@ from worker.queue.concurrency_limit import waiting_without_place
 
 async def run_ring(tools: DeliveryTools, round_: QueuedRound) -> Sequence[Command]:
     """Ring all devices, then wait, and ring some phones again. Returns the same as `Jobs.ring`."""
-    alerts, silent = AlertRings(tools, round_), SecondWay(tools, round_)
+    alerts = AlertRings(tools, round_)
+    silent = defaultdict[Hashable, SecondWay](partial(SecondWay, tools, round_))
+    """By the server that has the users: while one is away, the phones of the others do not wait for it."""
 
     def note_rung(push: Push) -> None:
         if push.device.rings_by_alert and tools.alert_ring_every_us:
             alerts.note_rung(push)
         elif tools.second_way_after_us:
-            silent.note_rung(push.device)
+            place = tools.store.place_of(devices_key(round_.tenant, push.device.user_id))
+            silent[place].note_rung(push.device)
+
+    def waits() -> bool:
+        return alerts.has_phones or any(second_way.waits for second_way in silent.values())
 
     fan_out = FanOut(tools, PushKind.RING, round_, note_sent=note_rung)
     try:
         await fan_out.run()
-        if alerts.has_phones or silent.waits:
+        if waits():
             with waiting_without_place():
-                await asyncio.gather(alerts.finish(), silent.finish())
+                await asyncio.gather(alerts.finish(), *(second_way.finish() for second_way in silent.values()))
             await fan_out.write_records()  # it raises if Redis refused a record during the wait
     finally:
         # Without such phones, nothing may wait here: the last records are then written with the end of the job.
-        if alerts.has_phones or silent.waits:
-            await asyncio.gather(alerts.cancel(), silent.cancel())
+        if waits():
+            await asyncio.gather(alerts.cancel(), *(second_way.cancel() for second_way in silent.values()))
     return fan_out.last_records()

@@ -231,6 +231,21 @@ def test_a_delayed_push_is_open_and_the_delay_is_no_failure():
     assert (person.tone, person.verdict) == (Tone.GOOD, "Jane's iPhone was rung 0.9 s after the call began.")
 
 
+def test_a_server_of_redis_that_did_not_answer_is_named():
+    away = "a server of Redis that has data of jane did not answer"
+    waiting = [told(PushWaited, 2, round=T, kind="ring", user="jane", outcome="redis_away")]
+    person = jane(ring("jane"), *waiting)
+    assert (person.tone, person.verdict) == (Tone.OPEN, f"jane is not rung yet: {away}.")
+    waiting.append(told(PushWaited, 3, round=T, kind="ring", outcome="redis_away", **IPHONE))
+    found = explain(CID, [ring("jane"), *waiting, attempt(4, IPHONE, "accepted")]).rounds[-1]
+    assert found.people[0].verdict == "Jane's iPhone was rung 4 s after the call began."
+    assert [entry.sentence for entry in found.timeline[1:3]] == [
+        f"Bellhop cannot send the ring for jane yet: {away}.",
+        f"Bellhop cannot send the ring for Jane's iPhone yet: {away}.",
+    ]
+    assert found.next == (MEANING[Outcome.REDIS_AWAY].advice,)
+
+
 def test_a_delayed_push_that_was_never_sent_has_advice():
     person = jane(ring("jane"), delayed(0.6), finished(29, IPHONE, "gave_up"))
     assert person.verdict == f"Jane's iPhone was not rung: no attempt succeeded in the available time: {LONG_WAY}."

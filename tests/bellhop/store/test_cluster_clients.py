@@ -4,6 +4,7 @@ import asyncio
 
 import pytest
 from redis.exceptions import ConnectionError as RedisConnectionError
+from redis.exceptions import TimeoutError as RedisTimeoutError
 
 from bellhop.clock import Micros, Seconds
 from bellhop.queue.job_payloads import EmailRef, job
@@ -12,6 +13,7 @@ from bellhop.store import email_scripts, keys
 from bellhop.store.async_client import Store
 from bellhop.store.blocking_client import blocking, partitions_of, run_script, servers_of, together
 from bellhop.store.call_scripts import EventToTake, take_event
+from bellhop.store.cluster_map import SILENT
 from bellhop.store.homes import names_of, partition_with, slot_of
 from bellhop.store.limit_scripts import spend_budget
 from bellhop.store.steps import run_steps
@@ -174,6 +176,33 @@ async def test_nothing_is_sent_behind_a_node_that_is_away(store, redis, cluster)
         cluster.restart(first)
     assert await dying.call("PING")
     assert dying.connection not in (None, connections[0])
+
+
+async def test_a_silent_node_costs_one_time_out(store, cluster):
+    cluster.wait(cluster.is_whole)
+    first = store.partitions[0]
+    node, lease = cluster.node_of(slot_of(first.tag)), first.key(keys.lease_key("w-1"))
+    with blocking(cluster.url, timeout_s=Seconds(0.5)) as redis:
+        redis.get(lease)
+        cluster.pause(node)
+        try:
+            with pytest.raises(RedisTimeoutError):
+                redis.get(lease)
+            with pytest.raises(RedisConnectionError, match=SILENT):
+                redis.get(lease)
+            assert redis.ping(), "another node answers"
+            with pytest.raises(RedisTimeoutError):
+                await store.call("GET", lease)
+            probe = asyncio.create_task(store.call("GET", lease))
+            await asyncio.sleep(0)
+            with pytest.raises(RedisConnectionError, match=SILENT):
+                await store.call("GET", lease)
+        finally:
+            cluster.go_on(node)
+        assert await probe is None
+        assert await store.call("GET", lease) is None
+        cluster.wait(lambda: redis.get(lease) is None)
+    cluster.wait(cluster.is_whole)
 
 
 async def test_a_node_that_is_away_raises(cluster):
