@@ -80,7 +80,8 @@ class ClusterRedis(Redis):
 
     def execute_command(self, *args: Any, **options: Any) -> Any:
         """Run one command; redis-py's methods call this."""
-        for own in self._a_partition_of_each_node() if args[0] in WITHOUT_KEYS else [None]:
+        places: Sequence[Partition | None] = self._a_partition_of_each_node() if args[0] in WITHOUT_KEYS else ()
+        for own in places or [None]:
             (answer,) = self._run([args], in_order=True, options=options, own=own)
             if not away(answer):
                 break
@@ -103,8 +104,9 @@ class ClusterRedis(Redis):
 
     def _a_partition_of_each_node(self) -> list[Partition]:
         """Return where a command may run that any node can run, in the order in which to try."""
-        by_node = {self._map.node_of(partition): partition for partition in reversed(self.partitions)}
-        return [by_node[node] for node in sorted(by_node, key=lambda node: node in self._silent)]
+        nodes = sorted(self.nodes, key=lambda node: node in self._silent)
+        places = (self._map.first_partition_of(node, self.partitions) for node in nodes)
+        return [partition for partition in places if partition]
 
     def _run(
         self,

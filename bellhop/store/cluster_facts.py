@@ -21,6 +21,7 @@ T = TypeVar("T")
 
 COVERAGE = "cluster-require-full-coverage"
 MOST_THREADS = 32
+"""How many nodes are asked at the same time."""
 CLOCKS_APART_S = Seconds(0.1)
 """More than this between the clocks of two nodes is reported."""
 
@@ -62,6 +63,7 @@ class NodeFacts(NamedTuple):
     reading: Reading | RedisError
     """The error if it does not answer."""
     partitions: Sequence[Partition] = ()
+    """Its partitions."""
 
     @property
     def takes_writes(self) -> bool:
@@ -146,7 +148,7 @@ def _slots(redis: ClusterRedis) -> tuple[Iterable[Sequence[Any]], Node]:
 
 def _side_by_side(ask: Callable[[S], T], nodes: Sequence[S]) -> list[T]:
     """Call a function for each node, in threads: a node that gives no answer must not delay the others."""
-    with ThreadPoolExecutor(min(len(nodes), MOST_THREADS)) as threads:
+    with ThreadPoolExecutor(min(len(nodes), MOST_THREADS) or 1) as threads:
         return list(threads.map(ask, nodes))
 
 

@@ -144,16 +144,26 @@ class FanOut:
         for recipient in self._round.recipients:
             by_place[self._tools.store.place_of(devices_key(tenant, recipient.id))].append(recipient)
         try:
-            if len(by_place) == 1:
+            if len(by_place) > 1:
+                results = await self._side_by_side(by_place.values())
+            else:
                 results = await self._read_and_send(self._round.recipients)
-            else:  # a node of a cluster may be away: the users of other nodes must not wait for it
-                sending = asyncio.gather(*map(self._read_and_send, by_place.values()))
-                results = list(chain.from_iterable(await sending))
             await self._records.written()
         except BaseException:  # the next run of this job must know what was sent
             await asyncio.shield(self._records.flush())
             raise
         return results
+
+    async def _side_by_side(self, parts: Iterable[Sequence[Recipient]]) -> list[Delivered]:
+        """Send to the users of each node of a cluster: while a node is away, the users of others do not wait for it."""
+        sending = [asyncio.create_task(self._read_and_send(part)) for part in parts]
+        try:
+            return list(chain.from_iterable(await asyncio.gather(*sending)))
+        except BaseException:
+            for task in sending:
+                task.cancel()
+            await asyncio.gather(*sending, return_exceptions=True)
+            raise
 
     async def _read_and_send(self, recipients: Sequence[Recipient]) -> list[Delivered]:
         end_wait = self._before_attempt()

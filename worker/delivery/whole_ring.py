@@ -21,8 +21,8 @@ from worker.queue.concurrency_limit import waiting_without_place
 async def run_ring(tools: DeliveryTools, round_: QueuedRound) -> Sequence[Command]:
     """Ring all devices, then wait, and ring some phones again. Returns the same as `Jobs.ring`."""
     alerts = AlertRings(tools, round_)
+    # By the server that has the users: while one is away, the phones of the others do not wait for it.
     silent = defaultdict[Hashable, SecondWay](partial(SecondWay, tools, round_))
-    """By the server that has the users: while one is away, the phones of the others do not wait for it."""
 
     def note_rung(push: Push) -> None:
         if push.device.rings_by_alert and tools.alert_ring_every_us:

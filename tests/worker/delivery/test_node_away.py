@@ -59,8 +59,8 @@ class Phones:
     async def prepare(self, environment, within_s): ...
 
 
-def jobs(store, phones):
-    channels = {(Provider.FCM, "calls"): ProviderChannel(phones, "fcm calls")}
+def jobs(store, phones, limit=500):
+    channels = {(Provider.FCM, "calls"): ProviderChannel(phones, "fcm calls", limit)}
     return Jobs(DeliveryTools(store, "w-1", channels, TokenPruner(store)), Seconds(1.0))
 
 
@@ -106,10 +106,6 @@ async def paused(cluster, node, store):
         await asyncio.to_thread(cluster.wait, cluster.is_whole)
 
 
-async def ring(store, phones, round_):
-    return asyncio.create_task(jobs(store, phones).ring(round_.model_dump()))
-
-
 async def users_that_wait(store, cid):
     waiting = [line for line in await trail_of(store, cid) if isinstance(line, PushWaited)]
     return {line.user for line in waiting if line.outcome == Outcome.REDIS_AWAY}
@@ -122,11 +118,29 @@ async def test_the_others_ring_while_a_node_is_silent(store, cluster, places, de
     others = places.users(devices=False, token=False, node=node)
     cid = places.a_call_beside(node)
     async with paused(cluster, node, store):
-        ringing = await ring(store, phones, a_queued_round(*late, *others, cid=cid, for_s=120))
+        round_ = a_queued_round(*late, *others, cid=cid, for_s=120)
+        ringing = asyncio.create_task(jobs(store, phones).ring(round_.model_dump()))
         await come_true(lambda: set(others) <= set(phones.rung))
         async with asyncio.timeout(30):
             while await users_that_wait(store, cid) != set(late):
                 await asyncio.sleep(0.05)
         assert not set(late) & set(phones.rung)
     await ringing
+    assert phones.rung == Counter([*others, *late])
+
+
+async def test_a_push_that_waits_for_a_node_holds_no_place(store, cluster, places):
+    node, phones = cluster.nodes[0], Phones()
+    late = places.users(devices=False, token=True, node=node)
+    others = places.users(devices=False, token=False, node=node)
+    cids = [cid for n in range(99) if places.node_of(call_key("default", cid := f"default:{n}")) is not node][:2]
+    worker = jobs(store, phones, limit=1)
+    async with paused(cluster, node, store):
+        first, second = (
+            asyncio.create_task(worker.ring(a_queued_round(*users, cid=cid, for_s=120).model_dump()))
+            for users, cid in zip((late, others), cids, strict=True)
+        )
+        await second
+        assert phones.rung == Counter(others)
+    await first
     assert phones.rung == Counter([*others, *late])
