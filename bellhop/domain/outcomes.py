@@ -369,7 +369,7 @@ MEANING: dict[Outcome, Meaning] = {
         OutcomeKind.NO_ATTEMPT,
         Action.RETRY_LATER,
         Tone.OPEN,
-        "a server of Redis that has data of {user} did not answer",
+        "a server of Redis did not answer",
         "Redis did not answer at the time of the call, so a phone rang late: find out why. On a Redis Cluster, a "
         "replica replaces a dead master some seconds later (docs/redis.md).",
     ),

@@ -1,5 +1,6 @@
 """What reads Redis outside the queue, on a real cluster: pages, the HTTP API, commands, and the walks for privacy."""
 
+import asyncio
 import hashlib
 import hmac
 import json
@@ -16,11 +17,14 @@ from bellhop.sandbox.stream_webhooks import SampleCall
 from bellhop.store import registry
 from bellhop.store.async_client import Store
 from bellhop.store.blocking_client import blocking, partitions_of
+from bellhop.store.homes import partition_with, slot_of
+from bellhop.store.keys import call_key, missed_seen_key
 from bellhop.store.registered_devices import devices_by_user, in_other_capitals
 from bellhop.store.steps import run_blocking
 from tests.factories import a_device, web_settings
 from tests.webhook.console.played_calls import PASSWORD, token
 from webhook.app import create_app
+from worker.derived_notices import DerivedNotices
 from worker.settle import settle_call
 
 SECRET = "a secret that is as long as pyjwt likes"
@@ -111,6 +115,26 @@ async def test_a_user_has_a_test_ring_and_missed_calls(web, calls, url):
     assert web.ask(f"users/me/test-ring/{begun['id']}", user=BEN).json["over"] is False
     kept = {"email": "ben@example.com"}
     assert web.ask(f"users/{BEN}/contact", "PUT", json=kept).json["email"] == kept["email"]
+
+
+async def test_the_end_of_a_call_waits_for_no_other_node(web, cluster, url):
+    store = Store.from_url(url)
+
+    def node_of(key):
+        return cluster.node_of(slot_of(partition_with(key, store.partitions).tag))
+
+    node = node_of(missed_seen_key("default"))
+    calls = (SampleCall("sara", (BEN,)) for _ in range(99))
+    call = next(call for call in calls if node_of(call_key("default", call.cid)) is not node)
+    assert [web.post(call.ring()), web.post(call.rejected("sara"))] == ["taken"] * 2
+    cluster.pause(node)
+    try:
+        async with asyncio.timeout(30):
+            await settle_call(store, "default", call.cid, 0, DerivedNotices(store, None))
+    finally:
+        cluster.go_on(node)
+        await store.close()
+        await asyncio.to_thread(cluster.wait, cluster.is_whole)
 
 
 def test_commands_read_all_partitions(calls, configured):

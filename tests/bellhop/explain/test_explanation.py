@@ -232,7 +232,7 @@ def test_a_delayed_push_is_open_and_the_delay_is_no_failure():
 
 
 def test_a_server_of_redis_that_did_not_answer_is_named():
-    away = "a server of Redis that has data of jane did not answer"
+    away = "a server of Redis did not answer"
     waiting = [told(PushWaited, 2, round=T, kind="ring", user="jane", outcome="redis_away")]
     person = jane(ring("jane"), *waiting)
     assert (person.tone, person.verdict) == (Tone.OPEN, f"jane is not rung yet: {away}.")
