@@ -3,7 +3,7 @@
 import time
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import ThreadPoolExecutor, as_completed
 from functools import partial
 from typing import Any, NamedTuple, TypeVar
 
@@ -16,7 +16,6 @@ from bellhop.store.cluster_map import SLOTS_COMMAND, Node, node_at
 from bellhop.store.homes import SLOTS, Partition, slot_of
 from bellhop.store.refusals import probes, refusal_of
 
-S = TypeVar("S")
 T = TypeVar("T")
 
 COVERAGE = "cluster-require-full-coverage"
@@ -115,7 +114,8 @@ def read_cluster(redis: ClusterRedis, *, masters_only: bool = False) -> ClusterF
         return NodeFacts(_name(node), place, reading, own)
 
     places = [found for found in _places(redis).items() if found[1][0].is_master or not masters_only]
-    return ClusterFacts(tuple(_side_by_side(read, places)), len(redis.partitions))
+    with _threads(places) as threads:
+        return ClusterFacts(tuple(threads.map(read, places)), len(redis.partitions))
 
 
 def _places(redis: ClusterRedis) -> dict[Node, tuple[NodePlace, Sequence[Partition]]]:
@@ -132,24 +132,23 @@ def _places(redis: ClusterRedis) -> dict[Node, tuple[NodePlace, Sequence[Partiti
 def _slots(redis: ClusterRedis) -> tuple[Iterable[Sequence[Any]], Node]:
     """Return the slots as one of the nodes says, and this node. Raises RedisError if none answers."""
 
-    def ask(node: Node) -> Any:
-        try:
-            return redis.client_of(node).execute_command(*SLOTS_COMMAND)  # type: ignore[no-untyped-call]
-        except RedisError as error:
-            return error
+    def ask(node: Node) -> tuple[Iterable[Sequence[Any]], Node]:
+        return redis.client_of(node).execute_command(*SLOTS_COMMAND), node  # type: ignore[no-untyped-call]
 
-    nodes = redis.nodes
-    answers = _side_by_side(ask, nodes)
-    for node, answer in zip(nodes, answers, strict=True):
-        if not isinstance(answer, RedisError):
-            return answer, node
-    raise answers[-1]
+    threads = _threads(redis.nodes)
+    try:
+        for asked in as_completed([threads.submit(ask, node) for node in redis.nodes]):
+            if (error := asked.exception()) is None:
+                return asked.result()
+    finally:
+        threads.shutdown(wait=False)
+    assert error is not None  # noqa: S101 - there is a node, or `nodes` raises
+    raise error
 
 
-def _side_by_side(ask: Callable[[S], T], nodes: Sequence[S]) -> list[T]:
-    """Call a function for each node, in threads: a node that gives no answer must not delay the others."""
-    with ThreadPoolExecutor(min(len(nodes), MOST_THREADS) or 1) as threads:
-        return list(threads.map(ask, nodes))
+def _threads(nodes: Sequence[object]) -> ThreadPoolExecutor:
+    """Return threads that ask the nodes: one that gives no answer must not delay the others."""
+    return ThreadPoolExecutor(min(len(nodes), MOST_THREADS) or 1)
 
 
 def _name(node: Node) -> str:

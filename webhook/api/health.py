@@ -14,7 +14,7 @@ from bellhop.queue.worker_status import InstallationState, read_installation_sta
 from bellhop.store import redis_clock, refusals
 from bellhop.store.blocking_client import partitions_of, server_of
 from bellhop.store.blocking_cluster import ClusterRedis
-from bellhop.store.cluster_facts import clock_complaint, problems, read_cluster, summary
+from bellhop.store.cluster_facts import ClusterFacts, clock_complaint, problems, read_cluster, summary
 from bellhop.store.homes import Partition, partition_with
 from bellhop.store.keys import WORKER_FAILED
 from webhook.context import WebContext, web_context
@@ -54,6 +54,8 @@ class _RedisState(NamedTuple):
     """The client that reads the rest."""
     usable: Sequence[Partition]
     """The partitions that take writes."""
+    clock_ahead_s: Seconds
+    """How far the clock of this process is ahead of Redis's."""
     away: Sequence[int] = ()
     """The numbers of the others."""
     summary: str = ""
@@ -64,19 +66,19 @@ class _RedisState(NamedTuple):
 
 def _check(context: WebContext) -> tuple[_RedisState, list[str], list[str]]:
     """Return the state of Redis, what is missing, and the warnings. Raises redis.exceptions.RedisError."""
-    redis = _check_cluster(context, context.cluster) if context.cluster else _check_server(context.redis)
+    redis = _check_cluster(context, context.cluster) if context.cluster else _check_server(context)
     if not redis.usable:
         return redis, [*redis.problems], []
     state = read_installation_state(redis.redis, redis.usable)
-    clock_ahead_s = seconds(from_nanoseconds(time.time_ns()) - context.now())
-    warnings = [*redis.problems, *unserved_queues(state), *clock_warnings(state, clock_ahead_s), *redis.warnings]
+    warnings = [*redis.problems, *unserved_queues(state), *clock_warnings(state, redis.clock_ahead_s), *redis.warnings]
     can_read = partition_with(WORKER_FAILED, partitions_of(redis.redis)) in redis.usable
     return redis, list(missing_parts(state, start_failure(redis.redis) if can_read else "")), warnings
 
 
-def _check_server(redis: Redis) -> _RedisState:
-    refusals.try_to_write(redis)
-    return _RedisState(redis, partitions_of(redis))
+def _check_server(context: WebContext) -> _RedisState:
+    refusals.try_to_write(context.redis)
+    ahead_s = seconds(from_nanoseconds(time.time_ns()) - context.now())
+    return _RedisState(context.redis, partitions_of(context.redis), ahead_s)
 
 
 def _check_cluster(context: WebContext, redis: ClusterRedis) -> _RedisState:
@@ -87,11 +89,17 @@ def _check_cluster(context: WebContext, redis: ClusterRedis) -> _RedisState:
     return _RedisState(
         redis,
         usable,
+        _clock_ahead_s(facts),
         [number for number, partition in enumerate(redis.partitions) if partition not in usable],
         summary(facts),
         [f"{sentence}." for sentence in problems(facts, public=True)],
         [f"{complaint[0].upper()}{complaint[1:]}."] if complaint else [],
     )
+
+
+def _clock_ahead_s(facts: ClusterFacts) -> Seconds:
+    """Return how far the clock of this process is ahead of that of the first node that answers."""
+    return next((Seconds(-sum(reading.ahead_s) / 2) for reading in facts.readings.values()), Seconds(0.0))
 
 
 def redis_failure(error: RedisError) -> str:
