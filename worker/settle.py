@@ -53,7 +53,7 @@ LONG_FOR_S = 0.25
 SETTLED_AT_ONCE = 50
 """Standings that one script records, with their notices: while it runs, Redis does nothing else."""
 NOTED_WITHIN_S = 0.1
-"""How long a settle job waits until missed calls are noted."""
+"""How long a settle job waits until missed calls are noted: a node that has the users may be away."""
 _NOTING = set[asyncio.Task[None]]()
 ANY_NUMBER = 10**9
 """Stands for no limit."""
