@@ -100,9 +100,9 @@ def server_of(redis: Redis, partition: Partition) -> Redis:
 def together(redis: Redis, *commands: Command | tuple[Argument, ...], in_order: bool = True) -> list[Any]:
     """Run commands and scripts in one round trip, or none if there are none; returns their answers.
 
-    Raises the error of the first that failed, as redis-py does; the others have run all the same. A cluster may need
-    several round trips for commands on several nodes; if they need not be `in_order`, it runs them side by side. If a
-    node is away, commands for other nodes that come later in the order are not sent.
+    Raises the error of the first that failed, as redis-py does; the others have run all the same. A cluster needs a
+    round trip for each node, one after the other. If a node is away, commands for other nodes that come later are not
+    sent, unless they only read, or need not be `in_order`.
     """
     answers = (
         redis.run(commands, in_order=in_order) if isinstance(redis, ClusterRedis) else _on_one_server(redis, commands)

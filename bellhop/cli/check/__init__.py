@@ -23,7 +23,7 @@ from bellhop.cli.check import (
 )
 from bellhop.cli.check import redis as redis_server
 from bellhop.cli.check.finding import Finding, Level
-from bellhop.cli.check.webhooks import WebhooksOfLate
+from bellhop.cli.check.webhooks import LatestWebhooks
 from bellhop.cli.options import load_settings
 from bellhop.cli.output import plain
 from bellhop.settings import Settings, removed_settings, settings_by_source, soon_refused
@@ -122,7 +122,7 @@ async def _findings(settings: Settings, store: Store) -> AsyncIterator[Finding]:
             yield finding
 
 
-async def _of_the_queues(settings: Settings, arrivals: WebhooksOfLate | None) -> AsyncIterator[Finding]:
+async def _of_the_queues(settings: Settings, arrivals: LatestWebhooks | None) -> AsyncIterator[Finding]:
     async for finding in workers.findings(settings):
         yield finding
     async for finding in foreign_work.findings(settings):

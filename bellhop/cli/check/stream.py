@@ -13,7 +13,7 @@ from bellhop.cli.check.clocks import clock_finding
 from bellhop.cli.check.finding import Finding, Level
 from bellhop.cli.check.hooks import HookCheck
 from bellhop.cli.check.hooks import findings as findings_of_hooks
-from bellhop.cli.check.webhooks import WebhooksOfLate
+from bellhop.cli.check.webhooks import LatestWebhooks
 from bellhop.clock import seconds
 from bellhop.settings import Settings, StreamApp
 from bellhop.settings.pushes_file import read_pushes
@@ -29,7 +29,7 @@ CLOCKS = "Until then Bellhop allows for the difference that it learns from the e
 GUIDE = "docs/getting-started.md"
 
 
-async def findings(settings: Settings, store: Store, arrivals: WebhooksOfLate | None = None) -> AsyncIterator[Finding]:
+async def findings(settings: Settings, store: Store, arrivals: LatestWebhooks | None = None) -> AsyncIterator[Finding]:
     """Check each Stream app with its key and secret."""
     if not settings.stream_apps:
         sentence = (

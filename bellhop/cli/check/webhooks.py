@@ -22,8 +22,8 @@ LATE_S = 30.0
 HOUR_US = micros(Seconds(HOUR_S))
 
 
-class WebhooksOfLate(NamedTuple):
-    """What Redis knows of the webhooks that came."""
+class LatestWebhooks(NamedTuple):
+    """The last webhook of each app, and those that were turned away in the last hour."""
 
     now: Micros
     last: Mapping[str, LastWebhook]
@@ -38,18 +38,18 @@ class WebhooksOfLate(NamedTuple):
         return last is not None and self.now - last.at < HOUR_US
 
 
-async def read_arrivals(settings: Settings) -> WebhooksOfLate | None:
+async def read_arrivals(settings: Settings) -> LatestWebhooks | None:
     """Read what Redis knows of webhooks; None if Redis does not answer."""
     return await read_redis(settings, _read)
 
 
-def _read(redis: Redis) -> WebhooksOfLate:
+def _read(redis: Redis) -> LatestWebhooks:
     sums: Any = redis.hgetall(METRICS_KEY)
     has_ring = any(sample[:2] == (WEBHOOKS.name, RING) for sample in read_samples(sums))
-    return WebhooksOfLate(read_time(redis.time()), read_last_webhooks(redis), read_last_hour(redis), has_ring)
+    return LatestWebhooks(read_time(redis.time()), read_last_webhooks(redis), read_last_hour(redis), has_ring)
 
 
-def findings(settings: Settings, arrivals: WebhooksOfLate) -> Iterator[Finding]:
+def findings(settings: Settings, arrivals: LatestWebhooks) -> Iterator[Finding]:
     """Say when the last webhook came, and what was turned away."""
     for app in settings.stream_apps:
         yield from _last(f"Stream {app.tenant}", arrivals.last.get(app.tenant), arrivals)
@@ -58,7 +58,7 @@ def findings(settings: Settings, arrivals: WebhooksOfLate) -> Iterator[Finding]:
         yield Finding(Level.WARNING, "webhooks", sentence)
 
 
-def _last(subject: str, last: LastWebhook | None, arrivals: WebhooksOfLate) -> Iterator[Finding]:
+def _last(subject: str, last: LastWebhook | None, arrivals: LatestWebhooks) -> Iterator[Finding]:
     if last is None:
         yield Finding(Level.WARNING, subject, "no webhook has come yet")
         return
