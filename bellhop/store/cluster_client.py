@@ -31,7 +31,6 @@ from bellhop.store.homes import Partition, partition_with, partitions
 from bellhop.store.keys import bell_key
 from bellhop.store.redis_url import RedisAddress
 from bellhop.store.routing import WITHOUT_KEYS, AnyCommand, Routed, plan, route
-from bellhop.store.scripts import Argument, Command
 from bellhop.store.sentinel import LATE_S
 from bellhop.store.single_server import SingleServer
 from bellhop.store.wrong_redis import count_commands, refuse_other_count, why_no_map
@@ -39,11 +38,6 @@ from bellhop.store.wrong_redis import count_commands, refuse_other_count, why_no
 
 class ClusterServers:
     """The nodes of a cluster; made without I/O. `bellhop.store.async_client.Store` says what its members do."""
-
-    @classmethod
-    def of(cls, address: RedisAddress, *, connections: int, timeout_s: Seconds) -> "ClusterServers":
-        """Prepare a connection to each node of a cluster."""
-        return cls(address, connections, timeout_s)
 
     def __init__(self, address: RedisAddress, connections: int, timeout_s: Seconds) -> None:
         self.partitions = partitions(address.partitions)
@@ -56,9 +50,6 @@ class ClusterServers:
         """Why the map could not be read."""
         self._fits = address.any_count
         """Whether the number of partitions is known to be the stored one."""
-
-    def ask(self, command: Command, *behind: tuple[Argument, ...]) -> None:
-        """Return None: only `together` sends a command again that a node has not run."""
 
     async def together(self, *commands: AnyCommand, in_order: bool = True, own: Partition | None = None) -> list[Any]:
         """Run commands on the nodes that have their keys; `own`: the partition of keys that each partition has."""
@@ -78,12 +69,12 @@ class ClusterServers:
     def _answers(self, partition: Partition) -> bool:
         node = self._map.node_of(partition)
         server = self._servers.get(node) if node else None
-        return server is not None and server.connection() is not None and server.behind_s < LATE_S
+        return server is not None and server.connection is not None and server.behind_s < LATE_S
 
     def connection(self, own: Partition | None) -> Hashable:
         """Name the open connection to the node that has a partition, by default the first."""
         node = self._map.node_of(own or self.partitions[0])
-        number = self._servers[node].connection() if node in self._servers else None
+        number = self._servers[node].connection if node in self._servers else None
         return None if number is None else (node, number)
 
     def place_of(self, key: str) -> Hashable:
@@ -185,7 +176,7 @@ class ClusterServers:
     async def _ask(self, batch: NodeBatch) -> list[Any]:
         answers: list[Any] = []
         try:
-            answers = await self._server(batch.node).exchange(batch.commands)
+            answers = await self._server(batch.node).together(*batch.commands, raises=False)
         except RedisError as error:
             answers = [error] * len(batch.commands)
         finally:  # also if the caller is cancelled
@@ -219,7 +210,7 @@ class ClusterServers:
 
     async def _slots_of(self, node: Node) -> tuple[Node, Any]:
         try:
-            (slots,) = await self._server(node).exchange([SLOTS_COMMAND])
+            slots = await self._server(node).call(*SLOTS_COMMAND)
         except RedisError as error:
             slots = error
         if isinstance(slots, RedisError):
@@ -248,7 +239,7 @@ class Bells:
         if bell_of is None:
             raise RedisConnectionError(NO_NODE)
         keys = {bell_of.key(bell_key(queue)): queue for queue in queues}
-        (answer,) = await self._server.exchange([("BZPOPMIN", *keys, wait_s)])
+        (answer,) = await self._server.together(("BZPOPMIN", *keys, wait_s), raises=False)
         if isinstance(answer, RedisError):
             if not (away(answer) or why_again(answer)):
                 raise answer

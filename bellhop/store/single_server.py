@@ -8,7 +8,6 @@ TLS and Sentinel. All callers share that connection (bellhop/store/shared_connec
 import asyncio
 import contextlib
 import time
-from collections.abc import Sequence
 from typing import Any, Self
 
 from redis.asyncio import BlockingConnectionPool, Redis
@@ -21,6 +20,7 @@ from redis.exceptions import NoScriptError, RedisError
 
 from bellhop.clock import Seconds
 from bellhop.store import scripts
+from bellhop.store.async_client import Store
 from bellhop.store.homes import ALONE, Partition
 from bellhop.store.redis_internals import new_connection
 from bellhop.store.redis_url import PLAIN, RedisAddress
@@ -33,11 +33,14 @@ BLOCKING = frozenset({"BLMOVE"})
 doubt: a server that hung may answer a request of long ago with a job."""
 
 
-class SingleServer:
+class SingleServer(Store):
     """A connection to one Redis; made without I/O, connected when first used, and again whenever it was lost.
 
-    It makes one attempt, and raises what `bellhop.store.async_client.Store` says.
+    `Store` says what its members do.
     """
+
+    partitions = ALONE
+    """The only partition."""
 
     def __init__(self, pool: BlockingConnectionPool) -> None:
         self._sentinels = pool if isinstance(pool, _AsyncPrimaryPool) else None
@@ -47,8 +50,7 @@ class SingleServer:
         self._doubt = PrimaryDoubt()
         self.times_opened = 0
         """How often the connection was opened."""
-        self.client: Redis = Redis.from_pool(pool)
-        """redis-py's client, for pub/sub and INFO. It does not notice when its server becomes a replica."""
+        self.client = Redis.from_pool(pool)
 
     @classmethod
     def of(cls, address: RedisAddress, *, connections: int, timeout_s: Seconds) -> Self:
@@ -70,6 +72,10 @@ class SingleServer:
         manager = Sentinel(address.sentinels, sentinel_kwargs=once)  # type: ignore[no-untyped-call]
         return cls(_AsyncPrimaryPool(address.service, manager, ssl=address.tls, **options))
 
+    def at(self, partition: Partition) -> Self:
+        """Return this store: its keys are in the only partition."""
+        return self
+
     def ask(self, command: Command, *behind: tuple[Argument, ...]) -> "list[asyncio.Future[Any]] | None":
         """Send a script, and commands after it, on the open connection, without a task.
 
@@ -81,20 +87,13 @@ class SingleServer:
         return [self._connection.ask(part) for part in (scripts.by_digest(command), *behind)]
 
     async def together(
-        self, *commands: Command | tuple[Argument, ...], in_order: bool = True, own: Partition | None = None
+        self, *commands: Command | tuple[Argument, ...], in_order: bool = True, raises: bool = True
     ) -> list[Any]:
         """Run commands and scripts one after the other, in a single round trip; returns their answers.
 
-        Raises the error of the first that failed; the others have run all the same.
+        Raises the error of the first that failed; the others have run all the same. Unless it `raises`, the error of
+        each command that failed is its answer.
         """
-        answers = await self.exchange(commands)
-        for answer in answers:
-            if isinstance(answer, RedisError):
-                raise answer
-        return answers
-
-    async def exchange(self, commands: Sequence[Command | tuple[Argument, ...]]) -> list[Any]:
-        """Do the same, but return the error of each command that failed as its answer."""
         if not commands:
             return []
         if self._sentinels is not None:
@@ -115,10 +114,15 @@ class SingleServer:
             if not empty_wait and self._doubt.note_answer(sent_at, Seconds(time.monotonic())):
                 connection.in_doubt = True
             await self._confirm(connection, self._sentinels)
+        if raises:
+            for answer in answers:
+                if isinstance(answer, RedisError):
+                    raise answer
         return answers
 
-    def connection(self, own: Partition | None = None) -> int | None:
-        """Name the open connection by its number; None if none is open. This server has each partition."""
+    @property
+    def connection(self) -> int | None:
+        """The number of the open connection; None if none is open."""
         return self.times_opened if self._usable() else None
 
     def place_of(self, key: str) -> None:
@@ -128,11 +132,6 @@ class SingleServer:
     def behind_s(self) -> float:
         """How long the oldest command without an answer has waited, in seconds."""
         return self._connection.behind_s if self._connection else 0.0
-
-    @property
-    def partitions(self) -> Sequence[Partition]:
-        """The only partition."""
-        return ALONE
 
     def new_connection(self) -> AbstractConnection:
         """Make a connection, not connected yet, for messages of channels."""

@@ -14,8 +14,8 @@ from typing import Any
 from redis.exceptions import RedisError
 
 from bellhop.clock import Seconds
-from bellhop.store.async_client import Store
 from bellhop.store.cluster_map import Node
+from bellhop.store.cluster_store import ClusterStore
 from bellhop.store.homes import Partition
 from bellhop.store.retry import is_away
 from worker.queue.background import keep_running
@@ -35,7 +35,7 @@ class BellTaker:
 
     def __init__(
         self,
-        store: Store,
+        store: ClusterStore,
         queue: str,
         takers: Mapping[Partition, JobTaker],
         waiting: Mapping[Partition, asyncio.Event],

@@ -90,7 +90,7 @@ class JobStore:
         *,
         in_turn: bool = False,
         not_of: Sequence[str] = (),
-    ) -> list[StartedJob]:
+    ) -> TakenJobs:
         """Move up to `most` jobs from the queue to the in-flight list and begin them, in one round trip.
 
         Waits for the first job up to `wait_s`. `in_turn`: jobs of several tenants may wait. `not_of`: tenants that may
@@ -100,7 +100,7 @@ class JobStore:
         move = ("BLMOVE", rq_queue_key(queue), inflight_key(queue, self._worker), "LEFT", "RIGHT", wait_s)
         take = queue_scripts.take_jobs(queue, self._worker, most, in_turn=in_turn, not_of=not_of)
         _, answers = await store.together(move, take)
-        return [StartedJob.read(answer) for answer in answers]
+        return TakenJobs([StartedJob.read(answer) for answer in answers])
 
     async def take_waiting_jobs(
         self, queue: str, most: int, *, in_turn: bool = False, not_of: Sequence[str] = ()

@@ -43,12 +43,11 @@ class JobTaker:
     async def keep_taking(self, store: Store) -> None:
         """Wait for jobs, take them and start them, until this worker stops. A take blocks the store's connection."""
 
-        async def take(most: int, not_of: Sequence[str]) -> TakenJobs:
+        def take(most: int, not_of: Sequence[str]) -> Awaitable[TakenJobs]:
             wait_s = TAKE_AGAIN_S if not_of else TAKE_WAIT_S
-            jobs = await self._part.job_store.take_jobs(
+            return self._part.job_store.take_jobs(
                 store, self._queue, most, wait_s, in_turn=self._in_turn, not_of=not_of
             )
-            return TakenJobs(jobs)
 
         while not self._stopping.is_set():
             most = await self._limit.acquire(TAKEN_AT_ONCE)

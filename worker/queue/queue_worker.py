@@ -15,6 +15,7 @@ from redis.exceptions import RedisError
 
 from bellhop.clock import Seconds
 from bellhop.store.async_client import Store
+from bellhop.store.cluster_store import ClusterStore
 from bellhop.store.homes import ALONE
 from bellhop.store.redis_clock import RedisClock
 from bellhop.store.redis_url import shown_database
@@ -187,6 +188,7 @@ class QueueWorker:
             await takers[ALONE[0]].keep_taking(store)
             await store.close()
         else:
+            assert isinstance(self._lease_store, ClusterStore)  # noqa: S101 - it has other partitions
             waiting = {part.partition: part.lease.waiting[queue] for part in self._parts}
             await BellTaker(self._lease_store, queue, takers, waiting, self._stopping).keep_taking()
 

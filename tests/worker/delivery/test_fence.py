@@ -355,7 +355,7 @@ async def test_a_new_connection_restores_and_counts_lost_records(store, redis_ur
     assert await claim(Fence(store, "w-2", PushKind.RING, round_), taken, 3) is None
     restoring = asyncio.create_task(sent.keep_restoring(store))
     await asyncio.sleep(0)
-    store._servers.times_opened += 1
+    store.times_opened += 1
     async with asyncio.timeout(20):
         while await store.call("LLEN", trail_key("default", "default:1")) < 2:
             await asyncio.sleep(0.02)
@@ -391,7 +391,7 @@ async def test_one_round_does_not_stop_the_restoring_of_others(store, fault):
         await store.call("SET", trail_key("default", "default:1"), "no list")
     restoring = asyncio.create_task(sent.keep_restoring(store))
     await asyncio.sleep(0)
-    store._servers.times_opened += 1
+    store.times_opened += 1
     async with asyncio.timeout(20):
         while not await store.call("EXISTS", trail_key("default", "default:2")):
             await asyncio.sleep(0.02)

@@ -15,7 +15,7 @@ def queue_job(client: redis.Redis, job_id: str) -> None:
 
 
 async def take(jobs: JobStore, store: Store, most: int) -> list[StartedJob]:
-    return await jobs.take_jobs(store, "rings", most, 1)
+    return (await jobs.take_jobs(store, "rings", most, 1)).jobs
 
 
 async def test_a_job_takes_few_commands(redis_client: redis.Redis, store: Store) -> None:
