@@ -132,8 +132,10 @@ class WebContext:
         Redis is read once a second. While it is away, this process's clock counts on: on a cluster, the server that
         tells the time may be away, and the others not.
         """
-        if time.monotonic() >= self._clock_valid_until_s or not self._clock.is_known:
-            self._clock_valid_until_s = time.monotonic() + CLOCK_AWAY_S
+        now_s = time.monotonic()
+        if now_s >= self._clock_valid_until_s:
+            if self._clock.is_known:
+                self._clock_valid_until_s = now_s + CLOCK_AWAY_S
             self._read_clock()
         return self._clock.now()
 

@@ -1,6 +1,6 @@
 """Redis for the intake: awaited if the view runs on the event loop, and blocking in any other thread."""
 
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable
 from typing import Any, TypeVar
 
 from redis import Redis
@@ -10,7 +10,6 @@ from redis.exceptions import TimeoutError as RedisTimeoutError
 
 from bellhop.store.async_client import Store
 from bellhop.store.blocking_client import partitions_of, together
-from bellhop.store.homes import Partition
 from bellhop.store.scripts import Argument, Command, ScriptRunner
 from webhook.loop_greenlet import on_the_loop, wait_for
 
@@ -26,6 +25,8 @@ class IntakeRedis:
 
     def __init__(self, redis: Redis, run_blocking: ScriptRunner) -> None:
         self._redis, self._run_blocking = redis, run_blocking
+        self.partitions = partitions_of(redis)
+        """The partitions of Redis."""
         self._connections: LoopConnections | None = None
 
     def use_on_the_loop(self, connections: "LoopConnections") -> None:
@@ -36,11 +37,6 @@ class IntakeRedis:
     def works_on_the_loop(self) -> bool:
         """Whether views may run on the event loop."""
         return self._connections is not None
-
-    @property
-    def partitions(self) -> Sequence[Partition]:
-        """The partitions of Redis."""
-        return partitions_of(self._redis)
 
     def call(self, *command: Argument) -> Any:
         """Run one command. Raises redis.exceptions.RedisError."""
@@ -71,11 +67,10 @@ class IntakeRedis:
             return wait_for(self._twice(lambda store: store.together(command, *behind, in_order=False)))[0]
         wait_for(asked[-1])
         answers = [future.result() for future in asked]
-        if any(isinstance(answer, (NoScriptError, RedisConnectionError, RedisTimeoutError)) for answer in answers):
-            return wait_for(self._shared.prompt().together(command, *behind, in_order=False))[0]
-        for answer in answers:
-            if isinstance(answer, RedisError):
-                raise answer
+        if errors := [answer for answer in answers if isinstance(answer, RedisError)]:
+            if any(isinstance(error, (NoScriptError, RedisConnectionError, RedisTimeoutError)) for error in errors):
+                return wait_for(self._shared.prompt().together(command, *behind, in_order=False))[0]
+            raise errors[0]
         return answers[0]
 
     @property

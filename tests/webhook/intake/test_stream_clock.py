@@ -44,18 +44,18 @@ def test_the_second_event_may_reach_another_process(processes, redis_client, ahe
     assert known.applied_us == ahead_s * S
 
 
-def test_events_teach_the_clock_of_their_partition(redis_client, monkeypatch):
+def test_events_teach_the_clock_of_their_partition(redis_client):
     """Each server of a cluster has a clock of its own. A single Redis can hold the keys of all partitions."""
-    among = partitions(16)
-    monkeypatch.setattr(IntakeRedis, "partitions", among)
-    clocks = StreamClocks(IntakeRedis(redis_client, partial(run_script, redis_client)), "default")
+    redis = IntakeRedis(redis_client, partial(run_script, redis_client))
+    redis.partitions = among = partitions(16)
+    clocks = StreamClocks(redis, "default")
     first, second, third = (call_key("default", f"default:{number}") for number in (1, 2, 3))
     places = {partition_with(call, among) for call in (first, second, third)}
     assert len(places) == 3
     assert [arrive(clocks.beside(first), after_s, 600) for after_s in (0, 100)] == [0, 600]
     assert arrive(clocks.beside(second), 101, 600) == 600, "it begins with what another one has learned"
     assert arrive(clocks.beside(third), 102, 0) == 0
-    fresh = StreamClocks(IntakeRedis(redis_client, partial(run_script, redis_client)), "other")
+    fresh = StreamClocks(redis, "other")
     assert [arrive(fresh.beside(call), after_s, 600) for call, after_s in ((first, 0), (second, 100))] == [0, 600]
     assert arrive(clocks.beside(first), 103, 600) == 600
     reads = {place: redis_client.execute_command(*clock_differences.read("default", place)) for place in among}
