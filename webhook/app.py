@@ -38,6 +38,9 @@ if TYPE_CHECKING:
     from _typeshed.wsgi import StartResponse
 
 
+STATUS_LINES: dict[int, str] = {status: f"{status} {status.phrase}" for status in HTTPStatus}
+
+
 class WebApp(Flask):
     """A Flask application that serves every host. So it need not bind its routes to the host of each request."""
 
@@ -54,7 +57,7 @@ class WebApp(Flask):
             with self.request_context(environ):
                 return self.make_response(self.handle_user_exception(error))(environ, start_response)
         headers = [("Content-Type", stream.CONTENT_TYPE), ("Content-Length", str(len(body)))]
-        start_response(f"{status} {HTTPStatus(status).phrase}", headers)
+        start_response(STATUS_LINES[status], headers)
         return (body,)
 
     def ensure_sync(self, func: Callable[..., Any]) -> Callable[..., Any]:

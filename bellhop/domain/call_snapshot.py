@@ -60,12 +60,16 @@ class CallSnapshot(msgspec.Struct, frozen=True, gc=False):
         return ((name, clamp_stamp(at, now)) for name, at in self._stamps())
 
     def _stamps(self) -> Iterator[tuple[str, Micros]]:
-        yield from ((Stamp.ACCEPTED + participant.user_id, participant.at) for participant in self.participants)
-        yield from ((missed_stamp(Stamp.MISSED, self.session_id, user_id), at) for user_id, at in self.missed.items())
+        for participant in self.participants:
+            yield Stamp.ACCEPTED + participant.user_id, participant.at
+        for user_id, at in self.missed.items():
+            yield missed_stamp(Stamp.MISSED, self.session_id, user_id), at
         if self.session_ended_at is not None and self.session_id:
             yield Stamp.SESSION_ENDED + self.session_id, self.session_ended_at
-        yield from ((Stamp.ACCEPTED + user_id, at) for user_id, at in self.accepted.items())
-        yield from ((Stamp.REJECTED + user_id, at) for user_id, at in self.rejected.items())
+        for user_id, at in self.accepted.items():
+            yield Stamp.ACCEPTED + user_id, at
+        for user_id, at in self.rejected.items():
+            yield Stamp.REJECTED + user_id, at
         if self.ended_at is not None:
             yield Stamp.ENDED, self.ended_at
 

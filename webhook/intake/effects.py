@@ -135,6 +135,7 @@ def _ring(event: Ring, at: Micros, rules: EffectRules) -> Effects:
         return NOTHING
     deadline = ring_deadline(at, _ring_ms(event, rules), rules.ring_default_s)
     missed_due = ring_deadline(at, event.missed_ms, rules.ring_default_s) if event.missed_ms else NEVER
+    members = _ids(event.members)
     new_round = _round(
         event,
         event.caller,
@@ -142,7 +143,7 @@ def _ring(event: Ring, at: Micros, rules: EffectRules) -> Effects:
         rules,
         deadline=deadline,
         missed_due=missed_due if missed_due > deadline else NEVER,
-        callers=_callers(event),
+        callers=_callers(event, members),
         video=event.video,
         for_mail=event.custom,
     )
@@ -150,7 +151,7 @@ def _ring(event: Ring, at: Micros, rules: EffectRules) -> Effects:
         round=new_round,
         settle_at=Micros(max(deadline, missed_due) + micros(rules.missed_grace_s)),
         work=RoundWork(RING_JOB, new_round),
-        members=_ids(event.members),
+        members=members,
     )
 
 
@@ -159,9 +160,8 @@ def _ring_ms(event: TimedEvent, rules: EffectRules) -> int:
     return max(event.ring_ms or 0, round(rules.ring_default_s * 1000) if event.endless else 0)
 
 
-def _callers(event: Ring) -> tuple[str, ...]:
+def _callers(event: Ring, rung: tuple[str, ...]) -> tuple[str, ...]:
     """Collect the users whose rejection ends the ring for everybody, unless they are rung themselves."""
-    rung = _ids(event.members)
     return tuple(user for user in dict.fromkeys((event.caller.id, event.created_by_id)) if user and user not in rung)
 
 
@@ -285,7 +285,7 @@ def _round(
         caller_fields=dict(event.caller_fields),
         video=video,
         ringless=ringless,
-        recipients=tuple(_recipient(member) for member in event.members),
+        recipients=tuple(map(_recipient, event.members)),
     )
 
 

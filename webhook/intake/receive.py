@@ -151,10 +151,11 @@ def _receive(
     intake.outage.note_answer()
     age_s = elapsed(event.at, arrival.now) if event.at is not None else None
     LAST_WEBHOOKS.note(tenant, event.type, now, age_s or Seconds(0.0))
-    _count(event, verdict, age_s)
+    status = str(verdict)  # JSON's writer would read the value of an enum in Python
+    _count(event, status, age_s)
     if event.type == TEST_EVENT_TYPE:
-        return {"status": verdict, **_about_this_process(intake, webhook_id, now)}
-    return {"status": verdict}
+        return {"status": status, **_about_this_process(intake, webhook_id, now)}
+    return {"status": status}
 
 
 def _about_this_process(intake: Intake, webhook_id: str, now: Micros) -> dict[str, str]:
@@ -297,7 +298,7 @@ def _count_turned_away(tenant: str, event: Event, refused: Outcome | None) -> No
         log.warning("members_left_out", type=event.type, members=event.left_out)
 
 
-def _count(event: Event, verdict: Verdict, age_s: Seconds | None) -> None:
+def _count(event: Event, verdict: str, age_s: Seconds | None) -> None:
     kind = _kind(event)
     metrics.WEBHOOKS.add(kind, verdict)
     if age_s is not None:

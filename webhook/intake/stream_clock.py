@@ -87,10 +87,11 @@ class StreamClock:
 
     def _learn(self, known: ClockOffset, learned: ClockOffset) -> None:
         self.known, self._unwritten = learned, self._unwritten or learned != known
-        if learned.doubt_at != known.doubt_at or learned.applied_us != known.applied_us:
+        moved_us = learned.applied_us - known.applied_us
+        if learned.doubt_at != known.doubt_at or moved_us:
             self._exchange(write=True)
             self._unwritten = False
-        if abs(learned.applied_us - known.applied_us) > MICROS_PER_SECOND:
+        if abs(moved_us) > MICROS_PER_SECOND:
             log.warning("stream_clock_differs", tenant=self._tenant, redis_ahead_s=float(seconds(learned.applied_us)))
 
     def _exchange(self, *, write: bool) -> ClockOffset:

@@ -241,18 +241,22 @@ class HttpConnection(asyncio.Protocol):
         """Note a part of the request's target."""
         if self._request:
             self._request.target += part
-            self._count_head(self._request, len(part))
+            self._request.head_bytes += len(part)
 
     def on_header(self, name: bytes, value: bytes) -> None:
         """Note a header. Trailers are dropped."""
-        if self._request and self._in_head:
-            self._request.headers.append((name.lower(), value))
-            self._count_head(self._request, len(name) + len(value))
+        request = self._request
+        if request and self._in_head:
+            request.headers.append((name.lower(), value))
+            request.head_bytes += len(name) + len(value)
 
     def on_headers_complete(self) -> None:
         """Decide whether and how the body is read."""
         request, parser = self._request, self._parser
         if not request or self._deaf:
+            return
+        if request.head_bytes > self._limits.head_bytes:
+            self._refuse(HEAD_TOO_LARGE)
             return
         request.method, request.version = parser.get_method().decode(), parser.get_http_version()
         if parser.should_upgrade() and request.method != "CONNECT":
@@ -346,13 +350,9 @@ class HttpConnection(asyncio.Protocol):
             # The parser reports a header only when it is complete, so what it holds is counted too. After the chunks of
             # a body come headers again; the parser would hold any number of bytes, and copy them for each piece.
             self._bytes_held += len(piece)
-            if self._bytes_held > self._limits.head_bytes + PIECE:
+            most = self._limits.head_bytes
+            if self._request.head_bytes > most or self._bytes_held > most + PIECE:
                 self._refuse(HEAD_TOO_LARGE)
-
-    def _count_head(self, request: HttpRequest, size: int) -> None:
-        request.head_bytes += size
-        if request.head_bytes > self._limits.head_bytes:
-            self._refuse(HEAD_TOO_LARGE)
 
     def _ignore_upgrade(self, rest: bytes) -> None:
         """Parse the request again without its Upgrade header: llhttp gives up a request that has one."""

@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from webhook.intake.signature import RefusedWebhook, RunningSignature
 
 Headers = list[tuple[str, str]]
+Write = Callable[[bytes], object]
 
 WITHOUT_BODY = ("204", "304")
 """Statuses of responses that have no body and do not name its length (RFC 9110, section 8.6)."""
@@ -86,8 +87,8 @@ def encode(response: HttpResponse, date: str, *, keep_alive: bool, with_body: bo
     """Write a response as HTTP/1.1. The response to HEAD has no body, but names its length."""
     lines = [f"HTTP/1.1 {response.status}"]
     lines += [f"{name}: {value}" for name, value in response.headers]
-    has_length = any(name.lower() == "content-length" for name, _ in response.headers)
-    if not has_length and response.status[:3] not in WITHOUT_BODY:
+    names = {name.lower() for name, _ in response.headers}
+    if "content-length" not in names and response.status[:3] not in WITHOUT_BODY:
         lines.append(f"Content-Length: {len(response.body)}")
     lines.append(f"Date: {date}")
     if not keep_alive:
@@ -101,16 +102,21 @@ def run_wsgi(app: "WSGIApplication", environ: dict[str, Any]) -> HttpResponse:
     """Run the application with a request."""
     started: list[tuple[str, Headers]] = []
 
-    def start_response(status: str, headers: Headers, _: object = None, /) -> Callable[[bytes], object]:
+    def start_response(status: str, headers: Headers, _: object = None, /) -> Write:
         started.append((status, headers))
-        return lambda _: None  # WSGI's write(), which no part of the application uses
+        return _drop
 
     chunks = app(environ, start_response)
     try:
         body = b"".join(chunks)
     finally:
-        getattr(chunks, "close", lambda: None)()
+        if close := getattr(chunks, "close", None):
+            close()
     return HttpResponse(*started[-1], body)
+
+
+def _drop(part: bytes) -> None:
+    """Do nothing: no part of the application uses WSGI's write()."""
 
 
 def wsgi_environ(request: HttpRequest, client: tuple[str, int], server: tuple[str, int]) -> dict[str, Any]:
