@@ -4,7 +4,6 @@ import logging
 import sys
 import time
 import traceback
-from collections.abc import Callable
 from typing import Any
 
 import structlog
@@ -36,11 +35,10 @@ ERRORS.addHandler(logging.NullHandler())
 class _Stderr:
     """Writes to the present sys.stderr: a serving process replaces it, but has loggers that its parent made before."""
 
-    def write(self, text: str) -> int:
-        return sys.stderr.write(text)
+    def write_line(self, line: str) -> None:
+        sys.stderr.write(line + "\n")
 
-    def flush(self) -> None:
-        sys.stderr.flush()
+    debug = info = warning = error = critical = write_line
 
 
 def configure(log_format: str, log_level: str) -> None:
@@ -54,14 +52,12 @@ def configure(log_format: str, log_level: str) -> None:
     ]
     renaming: list[structlog.typing.Processor] = [_with_names_of_ecs] if log_format == "ecs" else []
     renderer: structlog.typing.Processor = (
-        structlog.dev.ConsoleRenderer(colors=sys.stderr.isatty())
-        if log_format == "console"
-        else structlog.processors.JSONRenderer(_json)
+        structlog.dev.ConsoleRenderer(colors=sys.stderr.isatty()) if log_format == "console" else _json
     )
     structlog.configure(
         processors=[_to_logging, *shared, *renaming, renderer],
         wrapper_class=structlog.make_filtering_bound_logger(level),
-        logger_factory=structlog.WriteLoggerFactory(_Stderr()),  # type: ignore[arg-type]
+        logger_factory=lambda *_: _Stderr(),
         cache_logger_on_first_use=True,
     )
     handler = logging.StreamHandler(sys.stderr)
@@ -83,8 +79,8 @@ def _to_logging(_logger: Any, method: str, event: EventDict) -> EventDict:
     return event
 
 
-def _json(event: EventDict, default: Callable[[Any], Any], **_: Any) -> str:
-    return encoded(event, default).decode()
+def _json(_logger: Any, _method: str, event: EventDict) -> str:
+    return encoded(event, repr).decode()
 
 
 def _with_time(_logger: Any, _method: str, event: EventDict) -> EventDict:
