@@ -81,11 +81,11 @@ class Round(FrozenModel):
     """The user who rings and the user who created the call, unless they are rung. Their rejection ends the ring for
     all recipients."""
     call_name: str = ""
-    custom: dict[str, str] = {}
+    custom: dict[str, str] = Field(default_factory=dict)  # pydantic would copy a default of {} each time, in Python
     """The call's custom fields that an e-mail may show (BELLHOP_MAIL_CUSTOM_FIELDS)."""
-    call_fields: Annotated[dict[str, str], Rare] = {}
+    call_fields: Annotated[dict[str, str], Rare] = Field(default_factory=dict)
     """The call's custom fields that a team's own pushes may use (BELLHOP_PUSH_CALL_FIELDS)."""
-    caller_fields: Annotated[dict[str, str], Rare] = {}
+    caller_fields: Annotated[dict[str, str], Rare] = Field(default_factory=dict)
     """The caller's picture and custom fields that they may use (BELLHOP_PUSH_CALLER_FIELDS)."""
     video: bool = False
     recipients: tuple[Recipient, ...] = ()
