@@ -176,10 +176,11 @@ class SingleServer(Store):
             if self._attempt != attempt:
                 raise RedisConnectionError("the connection could not be opened")
             self._attempt += 1
+            opened = new_connection(self.client)  # raises TypeError if the URL has an unknown option
             if self._connection is not None:
                 await self._connection.close()
             self._connection = SharedConnection(self._timeout_s)
-            await self._connection.open(new_connection(self.client))
+            await self._connection.open(opened)
             self.times_opened += 1
             if self._sentinels is not None and self._doubt.is_in_doubt(Seconds(time.monotonic())):
                 self._connection.in_doubt = True

@@ -435,6 +435,7 @@ async def test_a_view_on_the_loop_never_blocks(redis_url, redis_client, own_redi
         assert (await post(b"{}", "x", **{"X-Signature": "00" * 32}))[0] == 401
     async with serving("redis://127.0.0.1:1/0") as post:
         assert (await post(call.ring("ben")))[0] == 503
-    async with serving(redis_url, redis_former_url="redis://127.0.0.1:1/0") as post:
-        assert (await post(SampleCall().ring("ben")))[0] == 200
+    for former in ("redis://127.0.0.1:1/0", "redis://127.0.0.1:1/0?unknown=1"):
+        async with serving(redis_url, redis_former_url=former) as post:
+            assert (await post(SampleCall().ring("ben")))[0] == 200
     assert not blocked

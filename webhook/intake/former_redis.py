@@ -41,7 +41,7 @@ class KnownCall(NamedTuple):
 
     @property
     def has_rung(self) -> bool:
-        """Whether a ring of the call began here, or only its call.missed is known."""
+        """Whether this Redis has a round of the call: of a ring, or of a call.missed without its ring."""
         return any(name.startswith("r:") for name in self.fields)
 
     @property
@@ -104,13 +104,16 @@ class FormerRedis:
             self._ask_again_s = now_s + PAUSE_S
         try:
             answer = request(self._redis)
-        except RedisError as error:
+        except Exception as error:  # a wrong URL may raise any: no ring depends on this Redis
             self._ask_again_s = time.monotonic() + PAUSE_S
             self.note_error(error)
             return None
         self._ask_again_s = 0.0
         return answer
 
-    def note_error(self, error: RedisError) -> None:
+    def note_error(self, error: Exception) -> None:
         """Note that this Redis has failed. The repeat of the webhook looks again, without a pause."""
-        self._outage.note_redis_error(error, "BELLHOP_REDIS_FORMER_URL")
+        if isinstance(error, RedisError):
+            self._outage.note_redis_error(error, "BELLHOP_REDIS_FORMER_URL")
+        else:
+            self._outage.note_error(type(error).__name__, advice="correct BELLHOP_REDIS_FORMER_URL")

@@ -230,6 +230,14 @@ def test_a_former_redis_that_is_away_costs_no_event(new, call):
     assert line["advice"] == "check that Redis runs, and BELLHOP_REDIS_FORMER_URL"
 
 
+@pytest.mark.parametrize("url", [f"{AWAY}?ssl_ca_cert=/ca.pem", "redis://a..b:1/0"], ids=["option", "host"])
+def test_a_wrong_former_url_costs_no_ring(new, call, url):
+    with capture_logs() as logs:
+        assert Web(new.url, url).post(call.ring()) == "taken"
+    (line,) = [line for line in logs if line["event"] == "former_redis_away"]
+    assert line["advice"] == "correct BELLHOP_REDIS_FORMER_URL"
+
+
 def test_one_webhook_waits_for_a_former_redis_that_hangs(new, own_redis, monkeypatch):
     Redis(own_redis.url)
     web = Web(new.url, own_redis.url)
