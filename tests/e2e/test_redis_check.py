@@ -56,6 +56,7 @@ async def test_a_wrong_former_redis_is_named(installation, tmp_path):
             ("redis://127.0.0.1:1/0", "does not answer: connection refused: start Redis, or check"),
             (installation.redis.url.replace("127.0.0.1", "localhost"), "is the own Redis: correct or remove"),
             (empty.url, f"no worker of Bellhop works at 127.0.0.1:{empty.port}, database 0: correct"),
+            (f"{empty.url}?ssl_ca_cert=/ca.pem", "cannot be used, because of its name or of an option: correct"),
         ):
             status, output = await bellhop(installation, "check", REDIS_FORMER_URL=url)
             (line,) = [line for line in output.splitlines() if "Former Redis: " in line]

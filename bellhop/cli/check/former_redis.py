@@ -32,6 +32,10 @@ async def findings(settings: Settings) -> AsyncIterator[Finding]:
         advice = advice.replace("BELLHOP_REDIS_CA_FILE", f"ssl_ca_certs= in {SETTING}")
         yield Finding(Level.PROBLEM, SUBJECT, f"{advice}; it is {place}")
         return
+    except (TypeError, UnicodeError):  # redis-py raises them before it connects
+        sentence = f"{place} cannot be used, because of its name or of an option: correct {SETTING}"
+        yield Finding(Level.PROBLEM, SUBJECT, sentence)
+        return
     if is_own:
         yield Finding(Level.PROBLEM, SUBJECT, f"{place} is the own Redis: correct or remove {SETTING}")
     elif not workers:
@@ -41,7 +45,7 @@ async def findings(settings: Settings) -> AsyncIterator[Finding]:
         yield Finding(Level.PROBLEM, SUBJECT, sentence)
     else:
         sentence = (
-            f"calls that began at {place} still end there, by {workers} workers. Remove {SETTING} some minutes after "
+            f"calls that began at {place} still end there; live workers: {workers}. Remove {SETTING} ten minutes after "
             "the move: each webhook about a call asks there first"
         )
         yield Finding(Level.WARNING, SUBJECT, sentence)
