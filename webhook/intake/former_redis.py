@@ -33,8 +33,10 @@ class KnownCall(NamedTuple):
 
     taken: bool = False
     """Whether this Redis has taken the webhook."""
+    is_known: bool = False
+    """Whether this Redis has anything of the call."""
     fields: Mapping[str, str] = MappingProxyType({})
-    """Of the call's hash."""
+    """Of the call's hash; empty if they were not read."""
     has_workers: bool = False
     now: Micros = Micros(0)
     """The time by the clock of this Redis."""
@@ -59,17 +61,21 @@ class KnownCall(NamedTuple):
 UNKNOWN = KnownCall()
 
 
-def look(redis: IntakeRedis, tenant: str, cid: str, webhooks: Iterable[str]) -> KnownCall:
-    """Look up a call, and a webhook by its digests, in one round trip. Raises redis.exceptions.RedisError."""
+def look(redis: IntakeRedis, tenant: str, cid: str, webhooks: Iterable[str], *, with_fields: bool) -> KnownCall:
+    """Look up a call, and a webhook by its digests, in one round trip. Raises redis.exceptions.RedisError.
+
+    `with_fields`: a large call has thousands, so they are not read for each answer.
+    """
     call = call_key(tenant, cid)
     partition = partition_with(call, redis.partitions)
-    taken, fields, workers, now = redis.together(
+    taken, known, workers, now = redis.together(
         ("EXISTS", *(partition.key(webhook_key(webhook)) for webhook in webhooks)),
-        ("HGETALL", call),
+        ("HGETALL" if with_fields else "EXISTS", call),
         ("EXISTS", partition.key(WORKERS)),
         ("TIME",),
     )
-    return KnownCall(bool(taken), _pairs(fields), bool(workers), read_time(now))
+    fields = _pairs(known) if with_fields else {}
+    return KnownCall(bool(taken), bool(known), fields, bool(workers), read_time(now))
 
 
 def _pairs(answer: Any) -> Mapping[str, str]:
@@ -84,9 +90,9 @@ class FormerRedis:
     def __init__(self, redis: IntakeRedis, outage: RedisOutage) -> None:
         self._redis, self._outage, self._ask_again_s = redis, outage, 0.0
 
-    def look(self, tenant: str, cid: str, webhooks: Iterable[str]) -> KnownCall:
+    def look(self, tenant: str, cid: str, webhooks: Iterable[str], *, with_fields: bool) -> KnownCall:
         """Return what this Redis knows; UNKNOWN while it is away. Without workers, it is probably the wrong Redis."""
-        known = self.ask(lambda redis: look(redis, tenant, cid, webhooks))
+        known = self.ask(lambda redis: look(redis, tenant, cid, webhooks, with_fields=with_fields))
         if known is None:
             return UNKNOWN
         if known.has_workers:

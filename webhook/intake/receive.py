@@ -203,22 +203,22 @@ def _apply_where_known(
     """Apply an event while the installation moves (docs/moving-redis.md).
 
     A ring begins in the own Redis, with the stamps that the former one has of its call. Any other event that may send
-    pushes is applied in one of the two. All other events are applied in both, if the call has rung at the former one.
+    pushes is applied in one of the two. All other events are applied in both, if the former one knows the call.
     """
     assert intake.former is not None  # noqa: S101 - only then this is called
     once = effects(event, arrival.now, intake.rules[tenant]).once
     digests = [claim, *(webhook_digest(tenant, name) for name in (webhook_id, once) if name)]
-    there = intake.former.redis.look(tenant, event.cid, digests)
     may_send = isinstance(event, MembersEvent)
+    there = intake.former.redis.look(tenant, event.cid, digests, with_fields=may_send)
     if may_send and there.taken:
         return Verdict.ALREADY
     of_event = tenant, webhook_id, claim, event
     if isinstance(event, Ring):
         return _apply(intake, *of_event, arrival, attempt, there)
-    if not there.has_rung:
+    if not (there.has_rung if may_send else there.is_known):
         return _apply(intake, *of_event, arrival, attempt)
     if may_send:
-        here = look(intake.redis, tenant, event.cid, digests)
+        here = look(intake.redis, tenant, event.cid, digests, with_fields=True)
         if here.taken or here.has_rung or not there.has_workers:
             return _apply(intake, *of_event, arrival, attempt)
         return _apply_there(intake.former, *of_event, there, attempt) or _apply(intake, *of_event, arrival, attempt)

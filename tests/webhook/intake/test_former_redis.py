@@ -122,6 +122,14 @@ def test_the_former_redis_learns_who_answered(web, old, new, old_call):
     assert old.trail(old_call) == ["call.ring", "call.accepted", "call.rejected"]
 
 
+def test_answers_do_not_read_a_large_call(web, old, old_call, monkeypatch):
+    former, commands = web.app.extensions["context"].former.intake_redis, []
+    together_there = former.together
+    monkeypatch.setattr(former, "together", lambda *sent: commands.extend(sent) or together_there(*sent))
+    assert web.post(old_call.accepted("ben")) == "taken"
+    assert accepted("ben") in old.stamps(old_call) and "HGETALL" not in [name for name, *_ in commands]
+
+
 def test_a_call_that_it_does_not_know_stays_here(web, old, new, call):
     assert [web.post(event) for event in (call.ring(), call.accepted("ben"), call.missed("jane"))] == ["taken"] * 3
     assert new.trail(call) == ["call.ring", "call.accepted", "call.missed"]
