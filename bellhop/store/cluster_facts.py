@@ -8,11 +8,12 @@ from functools import partial
 from typing import Any, NamedTuple, TypeVar
 
 from redis import Redis
+from redis.exceptions import ConnectionError as RedisConnectionError
 from redis.exceptions import RedisError, ResponseError
 
 from bellhop.clock import Seconds
 from bellhop.store.blocking_cluster import ClusterRedis
-from bellhop.store.cluster_map import SLOTS_COMMAND, Node, node_at
+from bellhop.store.cluster_map import NO_NODE, SLOTS_COMMAND, Node, away, node_at
 from bellhop.store.homes import SLOTS, Partition, slot_of
 from bellhop.store.refusals import probes, refusal_of
 
@@ -69,6 +70,11 @@ class NodeFacts(NamedTuple):
         """Whether it answers, and a write too."""
         return isinstance(self.reading, Reading) and self.reading.refused is None
 
+    @property
+    def can_be_read(self) -> bool:
+        """Whether it answers, and serves its slots; it may refuse writes."""
+        return isinstance(self.reading, Reading) and away(self.reading.refused) is None
+
 
 class ClusterFacts(NamedTuple):
     """The nodes of a cluster. The masters come first."""
@@ -87,6 +93,14 @@ class ClusterFacts(NamedTuple):
         return [partition for node in self.masters if node.takes_writes for partition in node.partitions]
 
     @property
+    def readable_partitions(self) -> list[Partition]:
+        """The partitions whose masters can be read. Raises RedisError if there are none."""
+        found = [partition for node in self.masters if node.can_be_read for partition in node.partitions]
+        if not found:
+            raise RedisConnectionError(NO_NODE)
+        return found
+
+    @property
     def slots_without_master(self) -> int:
         """How many slots no node has."""
         return SLOTS - sum(node.place.slots for node in self.nodes)
@@ -95,11 +109,6 @@ class ClusterFacts(NamedTuple):
     def readings(self) -> dict[str, Reading]:
         """What the nodes that answered said, by the node's name."""
         return {node.name: node.reading for node in self.nodes if isinstance(node.reading, Reading)}
-
-
-def read_places(redis: ClusterRedis) -> dict[str, NodePlace]:
-    """Return what each node has, by its name, as one of them says. Raises RedisError if none answers."""
-    return {_name(node): place for node, (place, _) in _places(redis).items()}
 
 
 def read_cluster(redis: ClusterRedis, *, masters_only: bool = False) -> ClusterFacts:

@@ -1,5 +1,6 @@
 """What an operator sees of a Redis Cluster: who may start on it, what its nodes have, and RQ's own commands."""
 
+import asyncio
 import hmac
 import json
 import re
@@ -16,6 +17,7 @@ from structlog.testing import capture_logs
 
 from bellhop.cli import main
 from bellhop.cli.check import redis as redis_checks
+from bellhop.cli.check import workers
 from bellhop.cli.check.finding import Level
 from bellhop.cli.check.redis_cluster import of_nodes
 from bellhop.queue.names import QUEUES
@@ -26,10 +28,10 @@ from bellhop.sandbox.stream_webhooks import SampleCall
 from bellhop.sandbox.tls import Authority
 from bellhop.store.async_client import Store
 from bellhop.store.blocking_client import blocking, partitions_of, servers_of
-from bellhop.store.cluster_facts import ClusterFacts, NodeFacts, NodePlace, Reading, clock_complaint, read_places
+from bellhop.store.cluster_facts import ClusterFacts, NodeFacts, NodePlace, Reading, clock_complaint, read_cluster
 from bellhop.store.cluster_map import away
-from bellhop.store.homes import slot_of
-from bellhop.store.keys import bell_key, lease_key, rq_worker_key, rq_workers_key
+from bellhop.store.homes import partition_with, slot_of
+from bellhop.store.keys import METRICS_KEY, bell_key, lease_key, rq_worker_key, rq_workers_key
 from bellhop.store.redis_internals import parse_error
 from bellhop.store.redis_url import with_ca, with_partitions
 from bellhop.store.refusals import needs_other_settings, refusal_of, try_to_write
@@ -88,7 +90,7 @@ def test_a_web_process_with_another_number_takes_no_webhook(cluster, redis_of):
 
 
 def test_each_node_has_its_slots_and_partitions(cluster, redis_of):
-    places = read_places(redis_of)
+    places = {node.name: node.place for node in read_cluster(redis_of).nodes}
     assert list(places) == [f"127.0.0.1:{node.server.port}" for node in cluster.nodes]
     assert sorted(place.partitions for place in places.values()) == [5, 5, 6]
     assert sum(place.slots for place in places.values()) == 16384
@@ -209,6 +211,49 @@ def test_readyz_needs_one_master_that_answers(cluster, redis_of, silent):
     assert browser.get("/readyz").status_code == 200
 
 
+@pytest.mark.usefixtures("live_worker")
+@pytest.mark.parametrize("silent", range(3))
+def test_metrics_show_no_smaller_sums_of_a_part(cluster, redis_of, silent):
+    browser, node = create_app(web_settings(cluster.url, metrics_token="m" * 16)).test_client(), cluster.nodes[silent]
+    redis_of.hset(METRICS_KEY, json.dumps(["bellhop_test_rings_total", "user"]), 7)
+    counted, jobs = 'bellhop_test_rings_total{by="user"} 7.0', "bellhop_queue_jobs{"
+    counts_are_here = cluster.node_of(slot_of(partition_with(METRICS_KEY, partitions_of(redis_of)).tag)) is not node
+
+    def shown():
+        return browser.get("/metrics", headers={"Authorization": f"Bearer {'m' * 16}"})
+
+    before = shown().text
+    assert all(text in before for text in (counted, jobs, f"{away_of(node)} 0.0"))
+    try:
+        cluster.pause(node)
+        answer = shown()
+    finally:
+        cluster.go_on(node)
+        cluster.wait(cluster.is_whole)
+    assert (answer.status_code, counted in answer.text, jobs in answer.text) == (200, counts_are_here, False)
+    assert re.search(rf"{re.escape(away_of(node))} [56]\.0", answer.text)
+    assert 'bellhop_workers{queue="bellhop-rings"} 1.0' in answer.text
+    assert counted in shown().text
+
+
+def away_of(node):
+    """The sample of the partitions that cannot be read at a node."""
+    return f'bellhop_redis_partitions_away{{node="127.0.0.1:{node.server.port}"}}'
+
+
+@pytest.mark.usefixtures("live_worker")
+@pytest.mark.parametrize("silent", range(3))
+async def test_check_finds_workers_while_a_master_is_away(cluster, silent):
+    node = cluster.nodes[silent]
+    try:
+        cluster.pause(node)
+        found = [finding async for finding in workers.findings(web_settings(cluster.url))]
+    finally:
+        cluster.go_on(node)
+        await asyncio.to_thread(cluster.wait, cluster.is_whole)
+    assert re.fullmatch(r"1 alive, as 1[01] of 16 partitions show: the others do not answer", found[0].sentence)
+
+
 @pytest.fixture
 def announced_by_name(tmp_path):
     """A cluster of one node, which speaks TLS and announces its name; with the CA that signed its certificate."""
@@ -232,7 +277,7 @@ async def test_tls_uses_the_names_that_nodes_announce(announced_by_name):
     url = with_ca(f"rediss+cluster://:s3%3Acret@127.0.0.1:{port}", ca_file)
     with blocking(url, timeout_s=5) as client:
         client.set("bellhop:trail:default:1", "kept")
-        assert [*read_places(client)] == [f"localhost:{port}"]
+        assert [node.name for node in read_cluster(client).nodes] == [f"localhost:{port}"]
     store = Store.from_url(url)
     assert await store.call("GET", "bellhop:trail:default:1") == b"kept"
     await store.close()

@@ -3,7 +3,7 @@
 import hmac
 import time
 from collections import defaultdict
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from itertools import accumulate
 from types import MappingProxyType
 from typing import Any
@@ -14,15 +14,15 @@ from prometheus_client.exposition import CONTENT_TYPE_LATEST, generate_latest
 from prometheus_client.registry import Collector
 
 from bellhop import __version__
-from bellhop.clock import Seconds
+from bellhop.clock import Micros, Seconds
 from bellhop.dead_letters import count_dead_letters
 from bellhop.queue.worker_status import InstallationState, read_installation_state
-from bellhop.store.blocking_cluster import ClusterRedis
-from bellhop.store.cluster_facts import NodePlace, read_places
-from bellhop.store.keys import METRICS_KEY
+from bellhop.store.cluster_facts import NodeFacts
+from bellhop.store.keys import METRICS_KEY, WEB_PROCESSES, dead_letters_key
 from bellhop.telemetry.metrics import METRICS, STEPS_S, Counter, Histogram, read_samples
 from bellhop.telemetry.web_processes import read_web_processes
 from webhook.context import web_context
+from webhook.readable_part import ReadablePart, readable_part
 from webhook.refused_requests import note_refusal
 
 DAY_S = 24 * 3600
@@ -45,6 +45,7 @@ GAUGES: dict[str, tuple[str, tuple[str, ...]]] = {
     "bellhop_event_dead_letters": ("Events that could not be sent to the endpoint for a day.", ("endpoint",)),
     "bellhop_redis_slots": ("Hash slots of a master of the Redis Cluster.", ("node",)),
     "bellhop_redis_partitions": ("Partitions of a master of the Redis Cluster.", ("node",)),
+    "bellhop_redis_partitions_away": ("Partitions of a master that cannot be read now; 0 if it answers.", ("node",)),
     "bellhop_build_info": ("1, with the version of this web process.", ("version",)),
 }
 
@@ -71,14 +72,23 @@ def metrics() -> tuple[Response, int]:
     if not hmac.compare_digest(given.encode("utf-8", "replace"), f"Bearer {token}".encode()):
         note_refusal("metrics", "bad_token" if given else "no_token")
         return jsonify(error="Send Authorization: Bearer and the value of BELLHOP_METRICS_TOKEN."), 401
-    sums: Any = context.redis.hgetall(METRICS_KEY)
-    state = read_installation_state(context.redis)
-    live_streams = sum(process.live_streams for process in read_web_processes(context.redis, context.now()))
-    dead = count_dead_letters(context.redis, [endpoint.name for endpoint in context.settings.event_endpoints])
-    places = read_places(context.redis) if isinstance(context.redis, ClusterRedis) else {}
-    gauges = gauge_metrics(state, Seconds(time.time()), live_streams, dead, places)
+    part = readable_part(context)
+    sums: Any = part.redis.hgetall(METRICS_KEY) if part.has(METRICS_KEY) else {}
+    state = read_installation_state(part.redis, part.partitions)
+    endpoints = [endpoint.name for endpoint in context.settings.event_endpoints]
+    dead = count_dead_letters(part.redis, [name for name in endpoints if part.has(dead_letters_key(name))])
+    complete = state if part.is_whole else state._replace(jobs={}, waiting={}, statuses={})
+    masters = part.cluster.masters if part.cluster else ()
+    gauges = gauge_metrics(complete, Seconds(time.time()), _live_streams(part, context.now()), dead, masters)
     page = MetricsPage([*counter_metrics(read_samples(sums)), *gauges, *process_metrics(state)])
     return Response(generate_latest(page), content_type=CONTENT_TYPE_LATEST), 200
+
+
+def _live_streams(part: ReadablePart, now: Micros) -> int | None:
+    """Count the live streams of all web processes; None if that cannot be read."""
+    if not part.has(WEB_PROCESSES):
+        return None
+    return sum(process.live_streams for process in read_web_processes(part.redis, now))
 
 
 class MetricsPage(Collector):
@@ -134,13 +144,12 @@ def process_metrics(state: InstallationState) -> Iterator[Metric]:
 def gauge_metrics(
     state: InstallationState,
     now: Seconds,
-    live_streams: int,
+    live_streams: int | None,
     dead_letters: Mapping[str, int] = MappingProxyType({}),
-    places: Mapping[str, NodePlace] = MappingProxyType({}),
+    masters: Sequence[NodeFacts] = (),
 ) -> Iterator[Metric]:
     """Make metrics of the current state of the installation. `now` is unix time."""
     channels = state.channels_by_app()
-    masters = {(name,): place for name, place in places.items() if place.is_master}
     values: dict[str, Mapping[tuple[str, ...], float]] = {
         "bellhop_queue_jobs": state.jobs,
         "bellhop_jobs_waiting_for_turn": state.waiting,
@@ -152,7 +161,7 @@ def gauge_metrics(
         "bellhop_credentials_refused": {
             app: sum(bool(channel.refused) for channel in of_app) for app, of_app in channels.items()
         },
-        "bellhop_live_streams": {(): live_streams},
+        "bellhop_live_streams": {} if live_streams is None else {(): live_streams},
         "bellhop_token_brake": {app: any(channel.brake for channel in of_app) for app, of_app in channels.items()},
         "bellhop_certificate_expiry_days": {(app,): (at - now) / DAY_S for app, at in state.certificates().items()},
         "bellhop_certificate_expiry_timestamp_seconds": {(app,): at for app, at in state.certificates().items()},
@@ -163,8 +172,11 @@ def gauge_metrics(
             (name,): sum(bool(channel.away) for channel in of_name) for name, of_name in state.endpoints().items()
         },
         "bellhop_event_dead_letters": {(name,): count for name, count in dead_letters.items()},
-        "bellhop_redis_slots": {name: place.slots for name, place in masters.items()},
-        "bellhop_redis_partitions": {name: place.partitions for name, place in masters.items()},
+        "bellhop_redis_slots": {(node.name,): node.place.slots for node in masters},
+        "bellhop_redis_partitions": {(node.name,): node.place.partitions for node in masters},
+        "bellhop_redis_partitions_away": {
+            (node.name,): 0 if node.can_be_read else node.place.partitions for node in masters
+        },
         "bellhop_build_info": {(__version__,): 1},
     }
     for name, (text, label_names) in GAUGES.items():

@@ -110,7 +110,7 @@ async def _findings(settings: Settings, store: Store) -> AsyncIterator[Finding]:
         yield finding
     async for finding in push_apps.findings(settings, store):
         yield finding
-    if redis_answers:  # otherwise each of these checks would wait ten seconds for it, and find nothing
+    if redis_answers:  # otherwise each of these checks would wait for it, and find nothing
         async for finding in devices.findings(settings):
             yield finding
     async for finding in clocks.of_providers(settings, store):

@@ -3,6 +3,8 @@
 import asyncio
 from collections.abc import AsyncIterator, Iterator
 
+from redis import Redis
+
 from bellhop.cli.check.clocks import clock_finding
 from bellhop.cli.check.finding import Finding, Level
 from bellhop.cli.check.reading import read_redis
@@ -10,6 +12,8 @@ from bellhop.queue.names import EVENTS, MAIL, NEEDED, STREAM
 from bellhop.queue.other_databases import no_worker, workers_elsewhere
 from bellhop.queue.worker_status import InstallationState, read_installation_state
 from bellhop.settings import Settings
+from bellhop.store.blocking_cluster import ClusterRedis
+from bellhop.store.cluster_facts import read_cluster
 
 NEEDED_SETTINGS = {
     MAIL: "a mail server (BELLHOP_SMTP_HOST)",
@@ -21,16 +25,28 @@ NEEDED_SETTINGS = {
 
 async def findings(settings: Settings) -> AsyncIterator[Finding]:
     """Check the workers, as Redis shows them."""
-    state = await read_redis(settings, read_installation_state)
-    if state is None:
+    read = await read_redis(settings, _read)
+    if read is None:
         return
+    state, where = read
     if not state.live():
         elsewhere = await asyncio.to_thread(workers_elsewhere, settings.redis_url)
         yield Finding(Level.PROBLEM, "workers", no_worker(settings.redis_url, elsewhere))
         return
-    yield Finding(Level.OK, "workers", f"{len(state.live())} alive")
+    yield Finding(Level.OK, "workers", f"{len(state.live())} alive{where}")
     for finding in (*_clocks(state), *_unserved(settings, state), *_refused(state)):
         yield finding
+
+
+def _read(redis: Redis) -> tuple[InstallationState, str]:
+    """Return the state, and where it was read; empty for all of Redis."""
+    if not isinstance(redis, ClusterRedis):
+        return read_installation_state(redis), ""
+    readable, count = read_cluster(redis, masters_only=True).readable_partitions, len(redis.partitions)
+    where = (
+        f", as {len(readable)} of {count} partitions show: the others do not answer" if len(readable) < count else ""
+    )
+    return read_installation_state(redis, readable), where
 
 
 def _clocks(state: InstallationState) -> Iterator[Finding]:
