@@ -5,9 +5,11 @@ from typing import NamedTuple
 
 from redis import Redis
 
+from bellhop.clock import Micros
 from bellhop.store.blocking_client import partitions_of, server_of
 from bellhop.store.cluster_facts import ClusterFacts, read_cluster
 from bellhop.store.homes import Partition, partition_with
+from bellhop.store.redis_clock import read_time
 from webhook.context import WebContext
 
 
@@ -21,9 +23,13 @@ class ReadablePart(NamedTuple):
     """What the masters of a cluster said; None for a single Redis."""
 
     @property
-    def is_whole(self) -> bool:
-        """Whether all partitions can be read."""
-        return len(self.partitions) == len(partitions_of(self.redis))
+    def away(self) -> int:
+        """How many partitions cannot be read."""
+        return len(partitions_of(self.redis)) - len(self.partitions)
+
+    def now(self) -> Micros:
+        """Return the time by the clock of a server that answers. Raises redis.exceptions.RedisError."""
+        return read_time(server_of(self.redis, self.partitions[0]).time())
 
     def has(self, key: str) -> bool:
         """Tell whether a key that names its home can be read."""

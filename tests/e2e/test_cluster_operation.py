@@ -31,7 +31,7 @@ from bellhop.store.blocking_client import blocking, partitions_of, servers_of
 from bellhop.store.cluster_facts import ClusterFacts, NodeFacts, NodePlace, Reading, clock_complaint, read_cluster
 from bellhop.store.cluster_map import away
 from bellhop.store.homes import partition_with, slot_of
-from bellhop.store.keys import METRICS_KEY, bell_key, lease_key, rq_worker_key, rq_workers_key
+from bellhop.store.keys import CONSOLE_LOGINS, METRICS_KEY, bell_key, lease_key, rq_worker_key, rq_workers_key
 from bellhop.store.redis_internals import parse_error
 from bellhop.store.redis_url import with_ca, with_partitions
 from bellhop.store.refusals import needs_other_settings, refusal_of, try_to_write
@@ -234,6 +234,25 @@ def test_metrics_show_no_smaller_sums_of_a_part(cluster, redis_of, silent):
     assert re.search(rf"{re.escape(away_of(node))} [56]\.0", answer.text)
     assert 'bellhop_workers{queue="bellhop-rings"} 1.0' in answer.text
     assert counted in shown().text
+
+
+@pytest.mark.usefixtures("live_worker")
+@pytest.mark.parametrize("how", ["kill", "pause"])
+def test_the_service_page_shows_what_the_others_have(cluster, redis_of, how):
+    browser = logged_in(cluster.url)
+    logins = cluster.node_of(slot_of(partition_with(CONSOLE_LOGINS, partitions_of(redis_of)).tag))
+    for node in (node for node in cluster.nodes if node is not logins):
+        try:
+            getattr(cluster, how)(node)
+            answer = browser.get("/console/service")
+        finally:
+            {"kill": cluster.restart, "pause": cluster.go_on}[how](node)
+            cluster.wait(cluster.is_whole)
+        assert answer.status_code == 200
+        assert re.search(r"Partitions of Redis that cannot be read: [56]\.", answer.text)
+        assert f"Redis at 127.0.0.1:{node.server.port}, which has" in answer.text
+        assert "No live worker" not in answer.text
+    assert "cannot be read" not in browser.get("/console/service").text
 
 
 def away_of(node):

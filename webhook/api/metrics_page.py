@@ -14,7 +14,7 @@ from prometheus_client.exposition import CONTENT_TYPE_LATEST, generate_latest
 from prometheus_client.registry import Collector
 
 from bellhop import __version__
-from bellhop.clock import Micros, Seconds
+from bellhop.clock import Seconds
 from bellhop.dead_letters import count_dead_letters
 from bellhop.queue.worker_status import InstallationState, read_installation_state
 from bellhop.store.cluster_facts import NodeFacts
@@ -77,18 +77,18 @@ def metrics() -> tuple[Response, int]:
     state = read_installation_state(part.redis, part.partitions)
     endpoints = [endpoint.name for endpoint in context.settings.event_endpoints]
     dead = count_dead_letters(part.redis, [name for name in endpoints if part.has(dead_letters_key(name))])
-    complete = state if part.is_whole else state._replace(jobs={}, waiting={}, statuses={})
+    complete = state._replace(jobs={}, waiting={}, statuses={}) if part.away else state
     masters = part.cluster.masters if part.cluster else ()
-    gauges = gauge_metrics(complete, Seconds(time.time()), _live_streams(part, context.now()), dead, masters)
+    gauges = gauge_metrics(complete, Seconds(time.time()), _live_streams(part), dead, masters)
     page = MetricsPage([*counter_metrics(read_samples(sums)), *gauges, *process_metrics(state)])
     return Response(generate_latest(page), content_type=CONTENT_TYPE_LATEST), 200
 
 
-def _live_streams(part: ReadablePart, now: Micros) -> int | None:
+def _live_streams(part: ReadablePart) -> int | None:
     """Count the live streams of all web processes; None if that cannot be read."""
     if not part.has(WEB_PROCESSES):
         return None
-    return sum(process.live_streams for process in read_web_processes(part.redis, now))
+    return sum(process.live_streams for process in read_web_processes(part.redis, part.now()))
 
 
 class MetricsPage(Collector):

@@ -5,12 +5,15 @@ from typing import NamedTuple
 
 from redis import Redis
 
-from bellhop.clock import Micros, Seconds, seconds
+from bellhop.clock import Seconds, seconds
 from bellhop.queue.worker_status import InstallationState
 from bellhop.store import clock_differences
-from bellhop.store.blocking_client import partitions_of, together
+from bellhop.store.blocking_client import together
+from bellhop.store.homes import Partition
+from bellhop.store.keys import WEB_PROCESSES
 from bellhop.store.redis_clock import APART_S
 from bellhop.telemetry.web_processes import read_web_processes
+from webhook.readable_part import ReadablePart
 
 
 class Process(NamedTuple):
@@ -46,23 +49,22 @@ def clock_in_words(ahead_s: Seconds | None) -> str:
     return f"{abs(ahead_s):.1f} s {'ahead' if ahead_s > 0 else 'behind'}"
 
 
-def stream_clocks(redis: Redis, tenants: Sequence[str]) -> dict[str, Seconds | None]:
+def stream_clocks(redis: Redis, tenants: Sequence[str], among: Sequence[Partition]) -> dict[str, Seconds | None]:
     """Return how far Stream's clock is ahead of Redis's, as the events of each app show; None before the first event.
 
-    Raises redis.exceptions.RedisError.
+    `among`: only these partitions are read. Raises redis.exceptions.RedisError.
     """
-    among = partitions_of(redis)
     reads = [clock_differences.read(tenant, partition) for tenant in tenants for partition in among]
     answers = iter(together(redis, *reads))
     known = {tenant: clock_differences.latest([next(answers) for _ in among]) for tenant in tenants}
     return {tenant: seconds(-offset.applied_us) if offset.fitted_at else None for tenant, offset in known.items()}
 
 
-def processes(redis: Redis, state: InstallationState, now: Micros) -> list[Process]:
-    """Return all processes, by machine. Raises redis.exceptions.RedisError."""
+def processes(part: ReadablePart, state: InstallationState) -> list[Process]:
+    """Return all processes that can be read, by machine. Raises redis.exceptions.RedisError."""
     web = [
         Process(process.machine, "web", str(process.pid), process.version, "", process.clock_ahead_s)
-        for process in read_web_processes(redis, now)
+        for process in (read_web_processes(part.redis, part.now()) if part.has(WEB_PROCESSES) else ())
     ]
     return sorted([*web, *(_worker(state, name) for name in state.live())], key=lambda process: process[:3])
 

@@ -7,9 +7,9 @@ from redis import Redis
 from redis.exceptions import RedisError, ResponseError
 
 from bellhop.store import refusals
-from bellhop.store.blocking_cluster import ClusterRedis
-from bellhop.store.cluster_facts import ClusterFacts, NodePlace, Reading, clock_complaint, problems, read_cluster
+from bellhop.store.cluster_facts import ClusterFacts, NodePlace, Reading, clock_complaint, problems
 from webhook.api.health import redis_failure
+from webhook.readable_part import ReadablePart
 
 
 class ServerFacts(NamedTuple):
@@ -29,13 +29,13 @@ class ClusterNode(NamedTuple):
     answers: bool
 
 
-def redis_problems(redis: Redis) -> Iterator[str]:
+def redis_problems(part: ReadablePart) -> Iterator[str]:
     """Yield a sentence for each server that takes no writes."""
+    if part.cluster:
+        yield from (f"{sentence}." for sentence in problems(part.cluster))
+        return
     try:
-        if isinstance(redis, ClusterRedis):
-            yield from (f"{sentence}." for sentence in problems(read_cluster(redis, masters_only=True)))
-        else:
-            refusals.try_to_write(redis)
+        refusals.try_to_write(part.redis)
     except RedisError as error:
         yield redis_failure(error)
 

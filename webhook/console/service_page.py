@@ -6,7 +6,6 @@ from typing import Any, NamedTuple, cast
 
 import structlog
 from flask import Response, redirect, render_template, url_for
-from redis import Redis
 
 from bellhop import __version__
 from bellhop.app_health import app_health
@@ -20,6 +19,15 @@ from bellhop.queue.worker_status import InstallationState, read_installation_sta
 from bellhop.settings import Settings
 from bellhop.store.blocking_cluster import ClusterRedis
 from bellhop.store.cluster_facts import read_cluster, summary
+from bellhop.store.keys import (
+    CHECK_RUNS,
+    LAST_CHECK,
+    LAST_WEBHOOK,
+    WORKER_FAILED,
+    dead_letters_key,
+    last_hour_key,
+    turned_away_key,
+)
 from bellhop.store.redis_url import shown_database
 from bellhop.telemetry import last_hour
 from bellhop.telemetry.last_check import read_last_check
@@ -32,6 +40,7 @@ from webhook.console.check_run import is_running, start_check
 from webhook.console.process_list import Process, clock_in_words, processes, stream_clocks
 from webhook.console.redis_facts import cluster_nodes, node_clocks, redis_problems, server_facts
 from webhook.context import WebContext, web_context
+from webhook.readable_part import ReadablePart, readable_part
 
 log = structlog.get_logger()
 
@@ -51,44 +60,46 @@ class Endpoint(NamedTuple):
 def service() -> str:
     """Show the state of the installation, as far as it concerns the Stream apps that this login may see."""
     context, login = web_context(), current_login()
-    redis = context.redis
-    state, last = read_installation_state(redis), read_last_webhooks(redis)
-    streams = stream_clocks(redis, login.tenants)
+    part = readable_part(context)
+    state = read_installation_state(part.redis, part.partitions)
+    last = read_last_webhooks(part.redis) if part.has(LAST_WEBHOOK) else None
+    streams = stream_clocks(part.redis, login.tenants, part.partitions)
     return render_template(
         "console/service.html",
-        problems=list(_problems(redis, context.settings.redis_url, state)),
+        problems=list(_problems(part, context.settings.redis_url, state)),
+        away=part.away,
         streams={name: clock_in_words(ahead_s) for name, ahead_s in streams.items()},
-        webhooks={tenant: last.get(tenant) for tenant in login.tenants},
-        **(_of_all_apps(context, state, streams) if login.sees_all else {}),
+        webhooks={} if last is None else {tenant: last.get(tenant) for tenant in login.tenants},
+        **(_of_all_apps(context, part, state, streams) if login.sees_all else {}),
     )
 
 
 def _of_all_apps(
-    context: WebContext, state: InstallationState, streams: Mapping[str, Seconds | None]
+    context: WebContext, part: ReadablePart, state: InstallationState, streams: Mapping[str, Seconds | None]
 ) -> dict[str, Any]:
     """Return what the page shows only to a login that may see all Stream apps."""
-    redis = context.redis
-    running = processes(redis, state, context.now())
+    redis = part.redis
+    running = processes(part, state)
     apps = [app_health(*app, channels) for app, channels in sorted(state.channels_by_app().items())]
-    hour = last_hour.read_last_hour(redis)
+    hour = last_hour.read_last_hour(redis) if part.has(last_hour_key(0)) else None
     cluster = read_cluster(redis) if isinstance(redis, ClusterRedis) else None
     return {
-        "check": read_last_check(redis),
-        "check_runs": is_running(redis),
+        "check": read_last_check(redis) if part.has(LAST_CHECK) else None,
+        "check_runs": part.has(CHECK_RUNS) and is_running(redis),
         "state": state,
         "queues": _queues(state),
         "broken": [app for app in apps if app.tone is Tone.BAD],
         "clocks": [*_clocks(running, streams), *(node_clocks(cluster) if cluster else ())],
         "hour": hour,
-        "not_reached": _phones(hour, Tone.BAD, Tone.OPEN),
-        "not_needed": _phones(hour, Tone.QUIET),
-        "turned_away": describe(read_last_hour(redis)),
+        "not_reached": _phones(hour, Tone.BAD, Tone.OPEN) if hour else "",
+        "not_needed": _phones(hour, Tone.QUIET) if hour else "",
+        "turned_away": describe(read_last_hour(redis)) if part.has(turned_away_key(0)) else [],
         "apps": apps,
         "expiry": state.certificates(),
-        "endpoints": _endpoints(context.settings, redis, state),
+        "endpoints": _endpoints(context.settings, part, state),
         "processes": running,
         "redis": shown_database(context.settings.redis_url),
-        "server": server_facts(redis),
+        "server": None if cluster else server_facts(redis),
         "cluster": summary(cluster) if cluster else "",
         "nodes": cluster_nodes(cluster) if cluster else [],
         "bellhop": __version__,
@@ -104,18 +115,19 @@ def run_check() -> Response:
     return cast(Response, redirect(url_for("console.service"), HTTPStatus.SEE_OTHER))
 
 
-def _problems(redis: Redis, url: str, state: InstallationState) -> Iterator[str]:
+def _problems(part: ReadablePart, url: str, state: InstallationState) -> Iterator[str]:
     """Yield a sentence for each problem that keeps all phones silent."""
-    yield from redis_problems(redis)
+    yield from redis_problems(part)
     if not state.live():
         sentence = no_worker(url, workers_elsewhere(url))
         yield f"{sentence[0].upper()}{sentence[1:]}."
-    yield from missing_parts(state, start_failure(redis))
+    yield from missing_parts(state, start_failure(part.redis) if part.has(WORKER_FAILED) else "")
 
 
-def _endpoints(settings: Settings, redis: Redis, state: InstallationState) -> list[Endpoint]:
+def _endpoints(settings: Settings, part: ReadablePart, state: InstallationState) -> list[Endpoint]:
     """Return the endpoints of the team's backend, as all workers together report them."""
-    dead = count_dead_letters(redis, [endpoint.name for endpoint in settings.event_endpoints])
+    names = [endpoint.name for endpoint in settings.event_endpoints]
+    dead = count_dead_letters(part.redis, [name for name in names if part.has(dead_letters_key(name))])
     reports = state.endpoints()
     return [
         Endpoint(
