@@ -32,7 +32,7 @@ from bench.whole import PEOPLE, ROOT, person, register_people, tree
 
 RATE, PATIENCE_S = 200, 30
 POSTS_AT_ONCE = 32
-SUSPENDED_S = 1.6
+SUSPENDED_S = 2.2
 """Until every pop that was under way has ended."""
 Figures = Mapping[str, float]
 

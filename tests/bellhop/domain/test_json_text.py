@@ -14,4 +14,4 @@ def test_the_fallback_also_works_beside_half_a_character():
 
 
 def test_log_and_trail_write_half_a_character_the_same_way():
-    assert _json({"event": "mail", "reason": "f\udcfcr"}, repr) == '{"event":"mail","reason":"f?r"}'
+    assert _json(None, "info", {"event": "mail", "reason": "f\udcfcr"}) == '{"event":"mail","reason":"f?r"}'
