@@ -156,6 +156,7 @@ NEW_SINCE: dict[str, str] = {
     "command_line/commands/commands/scripts": "a new command",
     "metrics/types/# TYPE bellhop_redis_slots gauge": "of the masters of a Redis Cluster",
     "metrics/types/# TYPE bellhop_redis_partitions gauge": "of the masters of a Redis Cluster",
+    "metrics/types/# TYPE bellhop_redis_partitions_away gauge": "of the masters of a Redis Cluster",
     "metrics/types/# TYPE bellhop_build_info gauge": "the version of the web process",
     "metrics/types/# TYPE bellhop_certificate_expiry_timestamp_seconds gauge": "beside the days, which stay",
     'metrics/shown/bellhop_build_info{version="0.1.0"}': "the version of the web process",
