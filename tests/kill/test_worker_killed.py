@@ -10,8 +10,8 @@ from bellhop.sandbox.installation import Installation
 from tests.kill.crowd import ANSWER_S, KILLS, Crowd, chance
 from tests.redis_servers import clients_of
 
-RECORD_S = 0.5
-"""An answer that came this shortly before the kill may not have been recorded."""
+RECORD_S = 1.0
+"""An answer that came this shortly before the kill may not be recorded: hundreds of rings share a busy machine."""
 SETTINGS = {"MISSED_GRACE_S": "60", "LOG_LEVEL": "warning", "TELL_CALLER": "true"}
 
 
