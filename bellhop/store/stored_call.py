@@ -10,7 +10,7 @@ from bellhop.store.homes import partition_with
 from bellhop.store.keys import call_key, round_key
 from bellhop.store.redis_clock import read_time
 
-_START = "r:"
+ROUND_FIELD = "r:"
 """A call has a field for each round: this, and the start of the round."""
 
 
@@ -35,7 +35,7 @@ class StoredCall(NamedTuple):
     def stamps(self) -> dict[str, Micros]:
         """The call's stamps, by name."""
         fields = self.fields.items()
-        return {name: Micros(int(at)) for name, at in fields if not name.startswith(_START) and name != "version"}
+        return {name: Micros(int(at)) for name, at in fields if not name.startswith(ROUND_FIELD) and name != "version"}
 
 
 async def read_call(store: Store, tenant: str, cid: str) -> StoredCall:
@@ -56,7 +56,7 @@ async def read_call(store: Store, tenant: str, cid: str) -> StoredCall:
 
 def round_starts(names: Iterable[str]) -> list[Micros]:
     """Return when the call's rounds began, by the names of its fields."""
-    return [Micros(int(name.removeprefix(_START))) for name in names if name.startswith(_START)]
+    return [Micros(int(name.removeprefix(ROUND_FIELD))) for name in names if name.startswith(ROUND_FIELD)]
 
 
 def read_fields(answer: Sequence[bytes]) -> dict[str, str]:

@@ -90,11 +90,13 @@ def report() -> Response:
 
 def _apply_where_it_rang(context: WebContext, report: PhoneReport) -> AppliedReport:
     """Apply a report in the Redis that has its ring: while the installation moves, it may be the former one."""
-    former, ticket = context.former, report.ticket
-    ring = "EXISTS", round_key(ticket.tenant, ticket.cid, ticket.started_at)
-    if context.intake.former is None or former is None or context.intake_redis.call(*ring):
+    former, asked, ticket = context.former, context.intake.former, report.ticket
+    if former is None or asked is None:
         return apply_report(context, report)
-    applied = context.intake.former.redis.ask(lambda redis: redis.call(*ring) and apply_report(former, report))
+    ring = "EXISTS", round_key(ticket.tenant, ticket.cid, ticket.started_at)
+    if context.intake_redis.call(*ring):
+        return apply_report(context, report)
+    applied = asked.redis.ask(lambda redis: redis.call(*ring) and apply_report(former, report))
     if applied is None:
         raise ApiError(ApiErrorKind.REDIS_UNAVAILABLE)
     return applied or apply_report(context, report)

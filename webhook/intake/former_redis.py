@@ -6,6 +6,7 @@ without it.
 
 import time
 from collections.abc import Callable, Iterable, Mapping
+from itertools import chain
 from types import MappingProxyType
 from typing import Any, NamedTuple, TypeVar
 
@@ -16,6 +17,7 @@ from bellhop.domain.call import Stamp
 from bellhop.store.homes import partition_with
 from bellhop.store.keys import WORKERS, call_key, webhook_key
 from bellhop.store.redis_clock import read_time
+from bellhop.store.stored_call import ROUND_FIELD, read_fields
 from bellhop.telemetry.outage import RedisOutage
 from webhook.intake_redis import IntakeRedis
 
@@ -44,13 +46,13 @@ class KnownCall(NamedTuple):
     @property
     def has_rung(self) -> bool:
         """Whether this Redis has a round of the call: of a ring, or of a call.missed without its ring."""
-        return any(name.startswith("r:") for name in self.fields)
+        return any(name.startswith(ROUND_FIELD) for name in self.fields)
 
     @property
     def stamps(self) -> list[tuple[str, Micros]]:
         """The latest stamp of each name."""
         names = (name for name in self.fields if name == Stamp.ENDED or ":" in name)
-        return [(name, Micros(int(self.fields[name]))) for name in names if not name.startswith(("r:", "at:"))]
+        return [(name, Micros(int(self.fields[name]))) for name in names if not name.startswith((ROUND_FIELD, "at:"))]
 
     @property
     def history(self) -> list[tuple[str, Micros]]:
@@ -74,14 +76,13 @@ def look(redis: IntakeRedis, tenant: str, cid: str, webhooks: Iterable[str], *, 
         ("EXISTS", partition.key(WORKERS)),
         ("TIME",),
     )
-    fields = _pairs(known) if with_fields else {}
+    fields = _fields(known) if with_fields else {}
     return KnownCall(bool(taken), bool(known), fields, bool(workers), read_time(now))
 
 
-def _pairs(answer: Any) -> Mapping[str, str]:
+def _fields(answer: Any) -> Mapping[str, str]:
     """Read the answer to HGETALL: redis-py's client in a thread has made a dict of it."""
-    pairs = answer.items() if isinstance(answer, dict) else zip(answer[::2], answer[1::2], strict=True)
-    return {name.decode(): value.decode() for name, value in pairs}
+    return read_fields(list(chain.from_iterable(answer.items())) if isinstance(answer, dict) else answer)
 
 
 class FormerRedis:
