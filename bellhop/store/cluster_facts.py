@@ -156,7 +156,7 @@ def _slots(redis: ClusterRedis) -> tuple[Iterable[Sequence[Any]], Node]:
 
 
 def _threads(nodes: Sequence[object]) -> ThreadPoolExecutor:
-    """Return threads that ask the nodes: one that gives no answer must not delay the others."""
+    """Return a thread for each node, up to a limit. So a node that does not answer delays no other node."""
     return ThreadPoolExecutor(min(len(nodes), MOST_THREADS) or 1)
 
 

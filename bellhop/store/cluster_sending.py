@@ -79,7 +79,7 @@ Sendings = Generator[Sending, list[list[Any]], list[Any]]
 
 
 def sendings_in_order(routed: Sequence[Routed], cluster: ClusterMap, among: Sequence[Partition]) -> Sendings:
-    """Do as `sendings` does, but keep the order of commands also between nodes. Nothing follows one that is away."""
+    """Do as `sendings` does, but in order on all nodes. If a node is away, the commands after it are not sent."""
     nodes = [cluster.node_of(part.partition) for part in routed]
     answers: list[Any] = []
     for stage in stages(nodes, [part.reads for part in routed]):
