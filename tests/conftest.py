@@ -4,6 +4,7 @@
   and the asyncio client that the worker uses.
 - `live_workers`: the workers w-1 and w-2 count as alive. No process runs.
 - `own_redis`: a Redis that the test may stop, pause and cut off.
+- `one_minute`: for tests of limits that count each minute, or each hour, alone.
 - `start_worker`, `queue_client` (tests/worker/queue): a process with a queue worker that runs test jobs, and the client
   that queues them.
 - `installation`: web process, workers and Redis as processes of their own, with stand-ins for Stream, Apple, Google and
@@ -17,6 +18,7 @@ Values (rounds, devices, pushes, settings) come from tests/factories.py.
 """
 
 import signal
+import time
 from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
 
@@ -113,6 +115,14 @@ def live_workers(redis_client: redis.Redis) -> None:
     for worker in ("w-1", "w-2"):
         for lease in names_of(lease_key(worker), partitions_of(redis_client)):
             redis_client.set(lease, 1)
+
+
+@pytest.fixture
+def one_minute() -> None:
+    """Wait for the next minute if this one may end within the test: each minute, and each hour, is counted alone."""
+    left_s = 60 - time.time() % 60
+    if left_s < 15:
+        time.sleep(left_s)
 
 
 @pytest.fixture

@@ -30,14 +30,6 @@ async def installation(tmp_path_factory):
         yield installation
 
 
-@pytest_asyncio.fixture(loop_scope="module")
-async def one_minute():
-    """Wait for the next minute if this one may end within the test: each minute is counted alone."""
-    left_s = 60 - time.time() % 60
-    if left_s < 15:
-        await asyncio.sleep(left_s)
-
-
 async def verdict(installation, event, **options):
     reply = await installation.stream.post(event, **options)
     assert reply.status == 200, reply

@@ -58,7 +58,7 @@ def test_a_refusal_is_logged_and_counted(client, monkeypatch, method, path, head
     assert sample in [json.dumps(json.loads(text)) for text in tally.flush().args if str(text).startswith("[")]
 
 
-def test_a_user_who_changes_too_much_is_logged(client):
+def test_a_user_who_changes_too_much_is_logged(client, one_minute):
     with capture_logs() as lines:
         statuses = [client.put("/v1/users/me/preferences", json={}, headers=ANN).status_code for _ in range(2)]
     assert statuses == [200, 429]

@@ -164,7 +164,7 @@ async def test_a_call_of_the_former_redis_is_declined_there(redis_url, own_redis
             assert {b"a:jane", b"d:ben"} <= set(former.hkeys(call_key("default", call.cid)))
 
 
-async def test_a_receipt_that_is_sent_too_often_costs_no_redis(redis_url, redis_client):
+async def test_a_receipt_that_is_sent_too_often_costs_no_redis(redis_url, redis_client, one_minute):
     async with serving(redis_url, **RECEIPTS) as post:
         call = SampleCall()
         await post(call.ring("ben"))

@@ -57,7 +57,7 @@ def test_an_operator_disables_a_phone_and_enables_it(client, phones, redis_clien
     assert changes == [("beta-team", "disable", "jane"), ("beta-team", "enable", "jane")]
 
 
-def test_an_operator_rings_the_phones_as_a_test(client, phones, redis_client):  # noqa: F811
+def test_an_operator_rings_the_phones_as_a_test(client, phones, redis_client, one_minute):  # noqa: F811
     operator = client("beta-team")
     answer = send(operator, "person/test-ring?id=jane&tenant=beta")
     assert answer.status_code == 303

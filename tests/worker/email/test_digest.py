@@ -645,7 +645,7 @@ async def test_an_address_of_stream_is_used_only_if_allowed(worker, server):
     assert len(server.mails(BEN)) == 1
 
 
-async def test_many_users_with_one_address_get_few_emails(worker, server):
+async def test_many_users_with_one_address_get_few_emails(worker, server, one_minute):
     digest, victim = worker.mail(per_address=3), "victim@example.com"
     spellings = ["victim@example.com", "Victim@EXAMPLE.com", "victim+1@example.com", "victim+x+y@example.com"]
     calls = [missed(f"default:{n}", f"caller-{n}", f"user-{n}", spellings[n % 4]) for n in range(20)]
@@ -658,7 +658,7 @@ async def test_many_users_with_one_address_get_few_emails(worker, server):
     assert victim not in str([key async for key in worker.store.client.scan_iter("bellhop:mails-to:*")])
 
 
-async def test_one_caller_leads_to_few_emails(worker, server):
+async def test_one_caller_leads_to_few_emails(worker, server, one_minute):
     digest = worker.mail(per_caller=3)
     for number in range(5):
         await digest.add_missed_call(
@@ -673,7 +673,7 @@ async def test_one_caller_leads_to_few_emails(worker, server):
     assert any("BELLHOP_MAIL_PER_CALLER_HOUR" in sentence for sentence in words)
 
 
-async def test_an_email_that_is_tried_again_counts_once(worker, server):
+async def test_an_email_that_is_tried_again_counts_once(worker, server, one_minute):
     digest, call = worker.mail(per_address=1), missed()
     server.script("451 later")
     await digest.add_missed_call(call, pushed=False)
