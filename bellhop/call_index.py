@@ -43,7 +43,7 @@ class IndexedCall(NamedTuple):
 
 
 class NewEntry(NamedTuple):
-    """A call that is added to the lists. If it only goes on (not `begins`), it keeps its place."""
+    """A call that is added to the lists. If it only goes on (not `begins`), it keeps its position."""
 
     cid: str
     people: Mapping[str, str]
@@ -54,7 +54,7 @@ class NewEntry(NamedTuple):
 
     @property
     def zadd_option(self) -> str:
-        """GT: the call moves to the front. NX: it keeps its place."""
+        """GT: the call moves to the front. NX: it keeps its position."""
         return "GT" if self.begins else "NX"
 
     def for_tenant(self) -> dict[str, str]:

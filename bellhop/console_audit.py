@@ -34,7 +34,7 @@ class AuditAction(StrEnum):
 
 
 class AuditEntry(msgspec.Struct, frozen=True, omit_defaults=True):
-    """One look, or one change. Forgetting a person replaces `user` (`bellhop.privacy.places`)."""
+    """One look, or one change. Forgetting a person replaces `user` (`bellhop.privacy.key_kinds`)."""
 
     at: Micros
     by: str

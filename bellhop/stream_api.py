@@ -383,7 +383,7 @@ def read_device(user_id: str, listed: Any, apps: DeviceApps) -> Device | None:
     try:
         device = _Listed.model_validate(listed)
     except ValidationError as error:
-        raise ValueError(f"invalid {_places(error, 'entry')}") from None
+        raise ValueError(f"invalid {_paths(error, 'entry')}") from None
     if device.disabled:
         return None
     is_ios = device.push_provider == "firebase" and device.push_provider_name in apps.ios
@@ -399,9 +399,9 @@ def read_device(user_id: str, listed: Any, apps: DeviceApps) -> Device | None:
             platform=Platform.IOS if is_ios else None,
         )
     except ValidationError as error:
-        raise ValueError(f"invalid {_places(error, 'token')}") from None
+        raise ValueError(f"invalid {_paths(error, 'token')}") from None
 
 
-def _places(error: ValidationError, whole: str) -> str:
+def _paths(error: ValidationError, whole: str) -> str:
     """List the invalid fields; an error without a field is about the `whole`."""
     return ", ".join(".".join(map(str, detail["loc"])) or whole for detail in error.errors())

@@ -41,7 +41,7 @@ class Hook(BaseModel):
     """None or empty: all events."""
 
     @property
-    def place(self) -> tuple[str | None, ...]:
+    def destination(self) -> tuple[str | None, ...]:
         """Where the events are sent."""
         return (self.webhook_url or None, self.sqs_queue_url or None, self.sns_topic_arn or None)
 
@@ -94,7 +94,7 @@ class AppSettings(BaseModel):
             Hook(sns_topic_arn=self.sns_topic_arn, event_types=self.webhook_events),
         ):
             # Stream may describe a hook of the list once more in the older fields.
-            if old.place not in [hook.place for hook in listed]:
+            if old.destination not in [hook.destination for hook in listed]:
                 yield old
 
     def unreachable(self) -> list[str]:

@@ -59,9 +59,9 @@ PATTERNS = {
 def describe_error(error: Mapping[str, Any]) -> str:
     """Return a sentence for one of pydantic's errors, to put after the field's name. It never shows the value."""
     kind = error["type"]
-    place = [name for name in error["loc"] if isinstance(name, str)]
-    if kind == "string_pattern_mismatch" and place and place[-1] in PATTERNS:
-        return PATTERNS[place[-1]]
+    path = [name for name in error["loc"] if isinstance(name, str)]
+    if kind == "string_pattern_mismatch" and path and path[-1] in PATTERNS:
+        return PATTERNS[path[-1]]
     if kind in SENTENCES:
         context = error.get("ctx", {})
         return SENTENCES[kind].format_map({name: _without_zeros(value) for name, value in context.items()})

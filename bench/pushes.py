@@ -11,7 +11,7 @@ from pathlib import Path
 
 from bellhop.clock import Micros
 from bellhop.domain.device import Device, Kind, Provider
-from bellhop.domain.own_pushes import NO_TEMPLATES, PushPlace, PushTemplate, PushTemplates
+from bellhop.domain.own_pushes import NO_TEMPLATES, PushScope, PushTemplate, PushTemplates
 from bellhop.domain.plan import plan
 from bellhop.domain.push import PushKind
 from bellhop.domain.round import Recipient, Round
@@ -76,7 +76,7 @@ def _largest(part: str) -> PushTemplates:
     template = TextTemplate(part * (1_000 // len(part)), known)
     data = {f"key{number}": template for number in range(20)}
     texts = {name: {"": template} for name in ("title", "body", "ringtone")}
-    return PushTemplates({PushPlace(PushKind.RING, Provider.FCM): PushTemplate(texts, data)})
+    return PushTemplates({PushScope(PushKind.RING, Provider.FCM): PushTemplate(texts, data)})
 
 
 def _cpu_us(function: Callable[[], None]) -> float:

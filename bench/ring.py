@@ -51,7 +51,7 @@ class Memory:
             return [[b"jane"], [30_000_000, 0, b"go"]]
         return USER if commands[0][0] == "HVALS" else [1] * len(commands)
 
-    def place_of(self, key: str) -> None:
+    def server_of_key(self, key: str) -> None:
         """Name no server: there is one for all keys."""
 
 

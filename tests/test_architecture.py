@@ -65,7 +65,7 @@ PURE = {
     "bellhop.migration.merging",
     "bellhop.privacy.entries",
     "bellhop.privacy.people",
-    "bellhop.privacy.places",
+    "bellhop.privacy.key_kinds",
     "bellhop.queue.names",
     "bellhop.queue.job_payloads",
     "bellhop.queue.rq_job",

@@ -103,7 +103,7 @@ class WebContext:
         self.former = WebContext(_former(settings), is_former=True) if settings.redis_former_url else None
         """While the installation moves to another Redis: the context of the former one."""
         if self.former is not None:
-            outage = RedisOutage("former_redis_away", "former_redis_back", address=self.former.intake.place)
+            outage = RedisOutage("former_redis_away", "former_redis_back", address=self.former.intake.database)
             former = FormerIntake(FormerRedis(self.former.intake_redis, outage), self.former.intake)
             self.intake = replace(self.intake, former=former)
         self.refused_receipts = FrequentRepeats(1)

@@ -33,7 +33,7 @@ from bellhop.store.call_scripts import LAST_ALERT, CallToSettle, FinalStanding, 
 from bellhop.store.homes import ALONE, Partition
 from bellhop.store.missed_calls import note_missed, note_seen
 from bellhop.store.retry import until_redis_answers
-from bellhop.store.scripts import Argument, Scripts, placed
+from bellhop.store.scripts import Argument, Scripts, in_partition
 from bellhop.store.stored_call import StoredCall, read_call
 from bellhop.telemetry import metrics
 from worker.call_reading import final_in
@@ -277,7 +277,7 @@ async def _queue_due_calls(store: Scripts, partition: Partition, again_ms: int, 
     )
     until_s, most_waiting = time.monotonic() + LONG_FOR_S, ANY_NUMBER
     while True:
-        looked = await store.script(*placed(enqueue_due(most_waiting=most_waiting), partition))
+        looked = await store.script(*in_partition(enqueue_due(most_waiting=most_waiting), partition))
         if looked is None and time.monotonic() < until_s:
             await asyncio.sleep(QUEUE_IS_LONG_S)
         elif looked is None or looked < DUE_AT_ONCE:

@@ -161,6 +161,6 @@ def read_device(line: bytes, services: Sequence[str]) -> Device:
 
 def _reasons(error: ValidationError) -> Iterator[str]:
     for detail in error.errors(include_url=False, include_input=False):
-        place = ".".join(str(part) for part in detail["loc"])
+        path = ".".join(str(part) for part in detail["loc"])
         message = "is not a field of a device" if detail["type"] == "extra_forbidden" else describe_error(detail)
-        yield f"{place}: {message}" if place else message
+        yield f"{path}: {message}" if path else message

@@ -57,5 +57,5 @@ def _report(pushes: list[TakenOver], file: Path) -> None:
             click.echo(plain(f"set {variable(name)}={','.join(values)}"), err=True)
     for push in pushes:
         for reason in push.lost:
-            place = f"{push.kind} through {push.provider}, call type {push.call_type}"
-            click.echo(plain(f"not taken over: {place}, {reason}"), err=True)
+            which = f"{push.kind} through {push.provider}, call type {push.call_type}"
+            click.echo(plain(f"not taken over: {which}, {reason}"), err=True)

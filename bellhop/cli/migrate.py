@@ -83,9 +83,9 @@ def command(
         former, new, is_one_cluster = _sides(from_url, to_url, dry_run=dry_run)
         if switch and (dry_run or not is_one_cluster):
             raise click.UsageError("--switch is for another number of partitions on the same cluster")
-        place = shown_data(from_url)
-        migrator = Migrator(former, new, recall(new, place, anew=anew), dry_run)
-        _migrate(migrator, place, many_removed=many_removed)
+        source = shown_data(from_url)
+        migrator = Migrator(former, new, recall(new, source, anew=anew), dry_run)
+        _migrate(migrator, source, many_removed=many_removed)
         if switch:
             new.run(("SET", PARTITION_COUNT, parse(to_url).partitions))
     _report(migrator, as_json=as_json)
@@ -109,12 +109,12 @@ def _sides(from_url: str, to_url: str, *, dry_run: bool) -> tuple[Side, Side, bo
     return former, new, False
 
 
-def _migrate(migrator: Migrator, place: str, *, many_removed: bool) -> None:
+def _migrate(migrator: Migrator, source: str, *, many_removed: bool) -> None:
     count = migrator.count_keys()
     if not many_removed:
         migrator.memory.check_source(count)
     if not migrator.dry_run:
-        note_begin(migrator.new, place, migrator.memory, count)
+        note_begin(migrator.new, source, migrator.memory, count)
     with progress(migrator.keys(), "keys", count, lambda: _stopped(migrator)) as keys:
         for batch in batches(keys, KEYS_AT_ONCE):
             migrator.copy(batch)

@@ -38,7 +38,7 @@ def known_values(call_fields: Iterable[str], caller_fields: Iterable[str]) -> fr
     return frozenset([*_FIXED_VALUES, *(f"call.custom.{name}" for name in call_fields), *of_caller])
 
 
-class PushPlace(NamedTuple):
+class PushScope(NamedTuple):
     """Which pushes a template is for. If `app` or `call_type` is empty, it is for all apps or all types of calls."""
 
     kind: PushKind
@@ -104,11 +104,11 @@ NOTHING_OWN = PushTemplate()
 class PushTemplates:
     """All templates of a team. `of` returns one for a push: it joins the fields of all templates for this push."""
 
-    def __init__(self, templates: Mapping[PushPlace, PushTemplate]) -> None:
+    def __init__(self, templates: Mapping[PushScope, PushTemplate]) -> None:
         self._templates = templates
-        self._found: dict[PushPlace, PushTemplate | None] = {}
-        self._apps = {place.app for place in templates}
-        self._call_types = {place.call_type for place in templates}
+        self._found: dict[PushScope, PushTemplate | None] = {}
+        self._apps = {scope.app for scope in templates}
+        self._call_types = {scope.call_type for scope in templates}
 
     def of(self, kind: PushKind, provider: Provider, app: str, cid: str) -> PushTemplate | None:
         """Return the template for pushes of this kind to this app about a call of this type; None if there is none."""
@@ -116,15 +116,15 @@ class PushTemplates:
             return None
         call_type = cid.partition(":")[0]
         known_app = app if app in self._apps else ""
-        place = PushPlace(kind, provider, known_app, call_type if call_type in self._call_types else "")
-        if place not in self._found:
-            self._found[place] = self._merged(place)
-        return self._found[place]
+        scope = PushScope(kind, provider, known_app, call_type if call_type in self._call_types else "")
+        if scope not in self._found:
+            self._found[scope] = self._merged(scope)
+        return self._found[scope]
 
-    def _merged(self, place: PushPlace) -> PushTemplate | None:
-        """Join the templates for this place: each later one in `general` replaces fields of those before it."""
-        general = [place._replace(app="", call_type=""), place._replace(call_type=""), place._replace(app=""), place]
-        if place.kind in RINGING:  # a second ring and an alert say what the ring says
+    def _merged(self, scope: PushScope) -> PushTemplate | None:
+        """Join the templates for this scope: each later one in `general` replaces fields of those before it."""
+        general = [scope._replace(app="", call_type=""), scope._replace(call_type=""), scope._replace(app=""), scope]
+        if scope.kind in RINGING:  # a second ring and an alert say what the ring says
             general = [*(wider._replace(kind=PushKind.RING) for wider in general), *general]
         found = [self._templates[wider] for wider in dict.fromkeys(general) if wider in self._templates]
         merged = NOTHING_OWN

@@ -33,7 +33,7 @@ class RingEffect(StrEnum):
 
     @property
     def rank(self) -> int:
-        """The place of this effect; 0 is the worst."""
+        """The rank of this effect; 0 is the worst."""
         return [*RingEffect].index(self)
 
 

@@ -75,15 +75,15 @@ def _read(path: Path) -> dict[str, str]:
         raise ValueError(f"{path} cannot be read: {error}") from None
 
 
-def _check(place: str, name: str, text: object, english: Wording) -> None:
+def _check(where: str, name: str, text: object, english: Wording) -> None:
     if name not in english and not name.startswith(FIELD):
         near = difflib.get_close_matches(name, english, n=1)
-        raise ValueError(f"{place}: there is no text {name}" + (f"; did you mean {near[0]}?" if near else ""))
+        raise ValueError(f"{where}: there is no text {name}" + (f"; did you mean {near[0]}?" if near else ""))
     if not isinstance(text, str):
-        raise ValueError(f"{place}: {name} must be a text in quotes")
+        raise ValueError(f"{where}: {name} must be a text in quotes")
     unknown = set(PLACEHOLDER.findall(text)) - {"caller", "count", "app"}
     if unknown:
-        raise ValueError(f"{place}: {name} uses {{{unknown.pop()}}}; available are {{caller}}, {{count}} and {{app}}")
+        raise ValueError(f"{where}: {name} uses {{{unknown.pop()}}}; available are {{caller}}, {{count}} and {{app}}")
 
 
 BUILT_IN = Texts()

@@ -7,7 +7,7 @@ from typing import Any, NamedTuple
 from bellhop.migration.copied_kinds import KindToCopy, kind_of, walked_as
 from bellhop.migration.merging import Change, change_of, digest
 from bellhop.migration.sides import Side
-from bellhop.privacy.places import READS, KeyKind, read_entries
+from bellhop.privacy.key_kinds import READS, KeyKind, read_entries
 from bellhop.store.blocking_client import partitions_of
 from bellhop.store.homes import partition_with
 from bellhop.store.keys import copied_key, owner_key

@@ -41,27 +41,27 @@ class Memory(NamedTuple):
             raise SourceLostDataError(f"it has {keys} keys to copy, and had {self.keys} at the last run")
 
 
-def recall(new: Side, place: str, *, anew: bool) -> Memory:
-    """Read what the new Redis remembers of runs that copied from `place`.
+def recall(new: Side, source: str, *, anew: bool) -> Memory:
+    """Read what the new Redis remembers of runs that copied from `source`.
 
     Raises CannotGoOnError if this run would bring back what was removed since, unless it begins `anew`.
     """
     time, stored = new.run(("TIME",), ("HMGET", MIGRATION, "from", "at", "secret", "keys"))
-    stored_place, stored_at, secret, keys = stored
+    stored_source, stored_at, secret, keys = stored
     now_s = read_time(time) // MICROS_PER_SECOND
     if secret is None or anew:
         return Memory(secrets.token_bytes(32), now_s, is_first=True)
-    if stored_place.decode() != place:
-        raise CannotGoOnError(f"it was filled from {stored_place.decode()}")
+    if stored_source.decode() != source:
+        raise CannotGoOnError(f"it was filled from {stored_source.decode()}")
     if now_s - int(stored_at) > LONGEST_PAUSE_S:
         raise CannotGoOnError("the last run was more than 29 days ago")
     return Memory(secret, now_s, is_first=False, keys=int(keys or 0))
 
 
-def note_begin(new: Side, place: str, memory: Memory, keys: int) -> None:
+def note_begin(new: Side, source: str, memory: Memory, keys: int) -> None:
     """Note that a run has begun, and how many keys the former Redis has."""
     if memory.is_first:
-        new.run(("HSET", MIGRATION, "from", place, "at", memory.began_s, "secret", memory.secret, "keys", keys))
+        new.run(("HSET", MIGRATION, "from", source, "at", memory.began_s, "secret", memory.secret, "keys", keys))
 
 
 def note_end(new: Side, memory: Memory, keys: int) -> None:

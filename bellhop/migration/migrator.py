@@ -98,7 +98,7 @@ class Migrator:
             if decision.change is Change.COPIED
         }
         theirs = make_owners(self.new, list(tokens.values()), self.memory.secret, dry_run=self.dry_run)
-        others = {place for place, token in tokens.items() if token not in theirs}
+        others = {entry for entry, token in tokens.items() if token not in theirs}
         decided = [
             (key, [decision.kept() if (key.key, decision.name) in others else decision for decision in decisions])
             for key, decisions in decided
@@ -117,7 +117,7 @@ class Migrator:
             for device in registry.decode([decision.new])
         }
         answers = self.new.run_steps(side_by_side([*removals.values()])) if removals else []
-        removed = {place for place, answer in zip(removals, answers, strict=True) if answer != "changed"}
+        removed = {entry for entry, answer in zip(removals, answers, strict=True) if answer != "changed"}
         return [
             (
                 key,

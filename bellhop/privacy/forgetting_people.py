@@ -12,8 +12,8 @@ from typing import Any
 from redis import Redis
 
 from bellhop.clock import MICROS_PER_SECOND, Micros
+from bellhop.privacy.key_kinds import with_scores
 from bellhop.privacy.people import ForgottenPeople, ForgottenPerson, Names
-from bellhop.privacy.places import with_scores
 from bellhop.privacy.walk import erase
 from bellhop.store import registry
 from bellhop.store.blocking_client import together

@@ -15,8 +15,8 @@ from bellhop.clock import Micros, as_datetime
 from bellhop.domain.announcement import PRIVATE_FIELDS
 from bellhop.field_docs import DocumentedModel
 from bellhop.privacy.entries import Context, Entry
+from bellhop.privacy.key_kinds import OF_TWO_USERS, KeyKind, context_of
 from bellhop.privacy.people import OTHER, EveryoneElse, OnePerson
-from bellhop.privacy.places import OF_TWO_USERS, KeyKind, context_of
 from bellhop.privacy.walk import KEYS_AT_ONCE, STARTS, FoundKey, steps_of_keys
 from bellhop.queue.rq_job import as_json
 from bellhop.store.homes import Partition
@@ -38,7 +38,7 @@ class ExportedEntry(_ExportModel):
     """One entry that names the person."""
 
     name: str
-    """The field of a hash, the member of a sorted set, or the place in a list, from 0."""
+    """The field of a hash, the member of a sorted set, or the position in a list, from 0."""
     value: Annotated[Any, Field(json_schema_extra={"description": "The value: JSON if it is JSON, otherwise a text."})]
 
 
@@ -67,7 +67,7 @@ def export(tenant: str, user_id: str, among: Sequence[Partition]) -> Steps[Perso
     walk: Walk | None = walk_over(STARTS, among, KEYS_AT_ONCE)
     while walk:
         walk, found, now = yield from steps_of_keys(person, walk)
-        keys += [_exported(key, person) for key in found if key.whole or key.place.start not in OF_TWO_USERS]
+        keys += [_exported(key, person) for key in found if key.whole or key.kind.start not in OF_TWO_USERS]
     keys.sort(key=lambda key: key.key)
     return PersonExport(app=tenant, user_id=user_id, exported_at=as_datetime(now), keys=keys)
 
@@ -77,25 +77,23 @@ def _exported(found: FoundKey, person: OnePerson) -> ExportedKey:
         shown = [_exported_entry(entry, person.user_id) for entry in found.entries]
     else:
         shown = _without_others(found, person)
-    return ExportedKey(key=found.key, about=found.place.about, entries=shown)
+    return ExportedKey(key=found.key, about=found.kind.about, entries=shown)
 
 
 def _without_others(found: FoundKey, person: OnePerson) -> list[ExportedEntry]:
     """Replace everybody else by the functions that forgetting uses. So other people's names are in no form of entry."""
-    context = context_of(found.key, found.place, EveryoneElse(person))
+    context = context_of(found.key, found.kind, EveryoneElse(person))
     for entry in found.entries:  # this finds the names to remove from texts that users wrote
-        _changed(found.place, context, entry)
+        _changed(found.kind, context, entry)
     return [
-        _exported_entry(
-            _changed(found.place, context, entry) or entry._replace(value=LEFT_OUT.encode()), person.user_id
-        )
+        _exported_entry(_changed(found.kind, context, entry) or entry._replace(value=LEFT_OUT.encode()), person.user_id)
         for entry, _ in found.found
     ]
 
 
-def _changed(place: KeyKind, context: Context, entry: Entry) -> Entry | None:
-    assert place.change is not None  # noqa: S101 - the key is not the person's alone
-    return place.change(context, entry)
+def _changed(kind: KeyKind, context: Context, entry: Entry) -> Entry | None:
+    assert kind.change is not None  # noqa: S101 - the key is not the person's alone
+    return kind.change(context, entry)
 
 
 def _exported_entry(entry: Entry, user_id: str) -> ExportedEntry:

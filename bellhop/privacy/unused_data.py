@@ -14,7 +14,7 @@ from bellhop.domain.device import Device
 from bellhop.domain.phone import NEVER_HEARD_OF, PhoneRecord, read_record
 from bellhop.domain.user import Contact, Preferences
 from bellhop.privacy.entries import Entry
-from bellhop.privacy.places import DEVICES, Found, known_place, parts_of, read_entries
+from bellhop.privacy.key_kinds import DEVICES, Found, known_kind, parts_of, read_entries
 from bellhop.privacy.walk import KEYS_AT_ONCE, next_keys, replace
 from bellhop.store import registry
 from bellhop.store.homes import Partition
@@ -114,7 +114,7 @@ def remove_unused(
 def _next_users(walk: Walk) -> Steps[tuple[Walk | None, list[StoredUser], Micros]]:
     """Read some users. Returns where the walk goes on (None at its end), the users, and Redis's time."""
     walk_on, keys, now = yield from next_keys(walk)
-    users = dict.fromkeys(parts_of(key, place) for key, place in keys if place.start in OF_USERS)
+    users = dict.fromkeys(parts_of(key, kind) for key, kind in keys if kind.start in OF_USERS)
     reads: list[tuple[str, ...]] = []
     for user in users:
         reads += [("HVALS", devices_key(*user)), ("HGETALL", phones_key(*user)), ("HMGET", user_key(*user), *FIELDS)]
@@ -123,7 +123,7 @@ def _next_users(walk: Walk) -> Steps[tuple[Walk | None, list[StoredUser], Micros
 
 
 def _stored_user(tenant: str, user_id: str, devices: Any, records: Any, fields: Any) -> StoredUser:
-    reports = read_entries(known_place(phones_key(tenant, user_id)), records)
+    reports = read_entries(known_kind(phones_key(tenant, user_id)), records)
     return StoredUser(
         tenant,
         user_id,
@@ -161,7 +161,7 @@ def _remove_contact(user: StoredUser, days: int, now: Micros) -> Steps[int]:
     found = Found(Entry(b"contact", contact), _kept_of_contact(contact, user.fields.get("preferences")))
     if found.change == found.entry or max(int(written), *map(user.last_use, user.devices), 0) >= now - days * DAY_US:
         return 0
-    (changed,) = yield [replace(key, known_place(key), [found])]
+    (changed,) = yield [replace(key, known_kind(key), [found])]
     return int(changed)
 
 

@@ -14,8 +14,7 @@ from bellhop.clock import Micros
 from bellhop.domain.call import Stamp
 from bellhop.domain.stamp_history import PastStamp, history_field
 from bellhop.privacy.entries import Entry
-from bellhop.privacy.people import People
-from bellhop.privacy.places import (
+from bellhop.privacy.key_kinds import (
     DEVICES,
     EMAILS,
     OWNERS,
@@ -25,11 +24,12 @@ from bellhop.privacy.places import (
     belongs_to,
     context_of,
     found_in,
-    known_place,
+    kind_of_key,
+    known_kind,
     parts_of,
-    place_of,
     read_entries,
 )
+from bellhop.privacy.people import People
 from bellhop.store import registry
 from bellhop.store.async_client import Store
 from bellhop.store.homes import Partition
@@ -53,7 +53,7 @@ class FoundKey(NamedTuple):
     """A key that names the people."""
 
     key: str
-    place: KeyKind
+    kind: KeyKind
     whole: bool
     """Whether the whole key is about one of them."""
     entries: Sequence[Entry]
@@ -70,7 +70,7 @@ def next_keys(walk: Walk) -> Steps[tuple[Walk | None, list[tuple[str, KeyKind]],
     answer, time = yield [walk.command(), ("TIME",)]
     walk_on, names = walk.after(answer)
     texts = [name.decode("utf-8", "surrogateescape") for name in names]
-    keys = [(key, place) for key in texts if (place := place_of(key)) and _is_text(key)]
+    keys = [(key, kind) for key in texts if (kind := kind_of_key(key)) and _is_text(key)]
     return walk_on, keys, read_time(time)
 
 
@@ -78,15 +78,15 @@ def steps_of_keys(people: People, walk: Walk) -> Steps[tuple[Walk | None, list[F
     """Look at some keys. Returns where the walk goes on, the keys that name the people, and Redis's time."""
     walk_on, keys, now = yield from next_keys(walk)
     types = (yield [("TYPE", key) for key, _ in keys]) if keys else []
-    keys = [(key, place) for (key, place), type_ in zip(keys, types, strict=True) if _text(type_) == place.kind]
-    answers = (yield [READS[place.kind](key) for key, place in keys]) if keys else []
+    keys = [(key, kind) for (key, kind), type_ in zip(keys, types, strict=True) if _text(type_) == kind.type]
+    answers = (yield [READS[kind.type](key) for key, kind in keys]) if keys else []
     found = []
-    for (key, place), answer in zip(keys, answers, strict=True):
-        stored = read_entries(place, answer)
-        whole = belongs_to(key, place, people)
-        pairs = [] if whole else found_in(context_of(key, place, people), place, stored)
+    for (key, kind), answer in zip(keys, answers, strict=True):
+        stored = read_entries(kind, answer)
+        whole = belongs_to(key, kind, people)
+        pairs = [] if whole else found_in(context_of(key, kind, people), kind, stored)
         if stored and (whole or pairs):
-            found.append(FoundKey(key, place, whole, stored, pairs))
+            found.append(FoundKey(key, kind, whole, stored, pairs))
     return walk_on, found, now
 
 
@@ -105,34 +105,34 @@ def erase(people: People, among: Sequence[Partition]) -> Steps[Counter[str] | No
             if lifts_now != lifts:
                 return None
             answers = yield from _change(key, now)
-            counts[key.place.start] += sum(answer for answer in answers if isinstance(answer, int))
+            counts[key.kind.start] += sum(answer for answer in answers if isinstance(answer, int))
     return counts
 
 
 def _change(found: FoundKey, now: Micros) -> Steps[list[Any]]:
     """Change one key. A device that was registered again meanwhile stays: its entry is not as it was read."""
-    is_gone = found.place.start == EMAILS and any(change is None for _, change in found.found)
+    is_gone = found.kind.start == EMAILS and any(change is None for _, change in found.found)
     if is_gone:
         return (yield [("DEL", found.key)])
-    if found.place.start == OWNERS:
-        tenant, device = parts_of(found.key, found.place)
+    if found.kind.start == OWNERS:
+        tenant, device = parts_of(found.key, found.kind)
         (has_device,) = yield [("HEXISTS", devices_key(tenant, found.entries[0].value.decode()), device)]
         if has_device:  # the owner is removed together with the device
             return []
-    if found.whole and found.place.start == DEVICES:
-        tenant, _ = parts_of(found.key, found.place)
+    if found.whole and found.kind.start == DEVICES:
+        tenant, _ = parts_of(found.key, found.kind)
         devices = registry.decode(entry.value for entry in found.entries)
         yield from side_by_side([registry.remove(tenant, device) for device in devices])
     changes = [Found(entry, None) for entry in found.entries] if found.whole else found.found
-    commands = list(_end_of_ring(found, now)) if found.place.start == ROUND_PREFIX else []
+    commands = list(_end_of_ring(found, now)) if found.kind.start == ROUND_PREFIX else []
     for first in range(0, len(changes), ENTRIES_AT_ONCE):
-        commands.append(replace(found.key, found.place, changes[first : first + ENTRIES_AT_ONCE]))
+        commands.append(replace(found.key, found.kind, changes[first : first + ENTRIES_AT_ONCE]))
     return (yield commands)
 
 
-def replace(key: str, place: KeyKind, found: Sequence[Found], added: tuple[str, str] = ("", "")) -> Command:
+def replace(key: str, kind: KeyKind, found: Sequence[Found], added: tuple[str, str] = ("", "")) -> Command:
     """Return the script that changes entries of a key. `added`: a field of a hash to add, and its value."""
-    args: list[Argument] = [place.kind, place.counts_changes, *added]
+    args: list[Argument] = [kind.type, kind.counts_changes, *added]
     for entry, change in found:
         args += [entry.name, entry.value, *(("put", *change) if change else ("remove", b"", b""))]
     return Command("privacy/replace_entries", [key], args)
@@ -149,7 +149,7 @@ def _end_of_ring(found: FoundKey, now: Micros) -> Iterator[Command]:
         call = call_key(facts["tenant"], facts["cid"])
         stamp = PastStamp(max(now, Micros(facts["started_at"])), facts["session_id"])
         name = Stamp.REMOVED + change.name.partition(b":")[2].decode()
-        yield replace(call, known_place(call), (), (history_field(name, stamp), str(stamp.at)))
+        yield replace(call, known_kind(call), (), (history_field(name, stamp), str(stamp.at)))
 
 
 def _is_text(key: str) -> bool:

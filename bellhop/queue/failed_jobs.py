@@ -22,7 +22,7 @@ from bellhop.store import queue_scripts
 from bellhop.store.blocking_client import partitions_of, run_script, together
 from bellhop.store.homes import Partition, names_of
 from bellhop.store.keys import round_key, rq_job_key, rq_registry_key, rq_results_key
-from bellhop.store.scripts import placed
+from bellhop.store.scripts import in_partition
 
 LATEST_US = 2**52
 """In the year 2112. A later deadline in a payload is shown as this one, because Python's dates end in the year 9999."""
@@ -122,7 +122,7 @@ def run_again(redis: Redis, job_id: str) -> str | None:
         return f"{error}; it is not run again"
     if refusal := _refusal(redis, name, payload):
         return refusal
-    requeued = run_script(redis, placed(queue_scripts.requeue_failed(queue, job_id, utcformat(now())), partition))
+    requeued = run_script(redis, in_partition(queue_scripts.requeue_failed(queue, job_id, utcformat(now())), partition))
     return None if requeued else "it was queued again at the same time"
 
 
@@ -157,9 +157,9 @@ def _stored_jobs(redis: Redis, queues: Sequence[str], limit: int | None = None) 
     With `limit`, only the last ones of each queue and partition.
     """
     first = 0 if limit is None else -limit
-    places = [(queue, partition) for queue in queues for partition in partitions_of(redis)]
-    reads = (("ZRANGE", partition.key(rq_registry_key("failed", queue)), first, -1) for queue, partition in places)
-    lists = zip(places, together(redis, *reads, in_order=False), strict=True)
+    registries = [(queue, partition) for queue in queues for partition in partitions_of(redis)]
+    reads = (("ZRANGE", partition.key(rq_registry_key("failed", queue)), first, -1) for queue, partition in registries)
+    lists = zip(registries, together(redis, *reads, in_order=False), strict=True)
     return [
         _StoredJob(queue, job_id.decode("utf-8", "replace"), partition)
         for (queue, partition), ids in lists

@@ -61,11 +61,11 @@ def _taken(redis: Redis) -> dict[tuple[str, str], int]:
 
 def _workers(redis: Redis) -> list[tuple[str, str]]:
     """Return each queue with a live worker that serves it and is not ours. A worker may serve it in each partition."""
-    places = [(queue, partition) for queue in QUEUES for partition in partitions_of(redis)]
+    queues = [(queue, partition) for queue in QUEUES for partition in partitions_of(redis)]
     registered = together(
-        redis, *(("SMEMBERS", partition.key(rq_workers_key(queue))) for queue, partition in places), in_order=False
+        redis, *(("SMEMBERS", partition.key(rq_workers_key(queue))) for queue, partition in queues), in_order=False
     )
-    found = [_Registered(*place, key) for place, keys in zip(places, registered, strict=True) for key in keys]
+    found = [_Registered(*queue, key) for queue, keys in zip(queues, registered, strict=True) for key in keys]
     reads: list[tuple[Argument, ...]] = []
     for worker in found:
         reads += [("EXISTS", worker.key), ("SISMEMBER", worker.partition.key(WORKERS), worker.name)]

@@ -32,12 +32,12 @@ def workers_elsewhere(url: str) -> dict[int, int]:
 
 def no_worker(url: str, elsewhere: Mapping[int, int]) -> str:
     """Say that no worker is alive in our database, and in which others workers are."""
-    place = shown_database(url)
-    sentence = f"no worker is alive in {place if parse(url).nodes else f'Redis {place}'}"
+    database = shown_database(url)
+    sentence = f"no worker is alive in {database if parse(url).nodes else f'Redis {database}'}"
     if not elsewhere:
         return f"{sentence}: start `bellhop worker`. If one runs, its first log line names the Redis that it uses"
-    places = " and ".join(f"{_count(live)} in database {number}" for number, live in elsewhere.items())
-    return f"{sentence}, but {places} of the same server: set the same BELLHOP_REDIS_URL for all processes"
+    others = " and ".join(f"{_count(live)} in database {number}" for number, live in elsewhere.items())
+    return f"{sentence}, but {others} of the same server: set the same BELLHOP_REDIS_URL for all processes"
 
 
 def _live_workers(redis: Redis, number: int) -> int:

@@ -75,8 +75,8 @@ def _connection_class(base: type[Connection], partition: Partition) -> type[Conn
 
 
 def _pool(url: str) -> ConnectionPool:
-    place, _, number = url.rpartition("#")
-    redis = blocking(place, timeout_s=TIMEOUT_S)
+    redis_url, _, number = url.rpartition("#")
+    redis = blocking(redis_url, timeout_s=TIMEOUT_S)
     partition = partitions_of(redis)[int(number)]
     pool: ConnectionPool = server_of(redis, partition).connection_pool
     if not partition.tag:

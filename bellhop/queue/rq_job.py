@@ -65,7 +65,7 @@ def read_job_data(data: bytes) -> tuple[str, dict[str, Any]]:
 def reason_of(error: BaseException) -> str:
     """Return why a job failed, in one line for logs. It contains no value of the job's payload.
 
-    The message of an unexpected exception may contain anything, so only its type and its place are returned.
+    The message of an unexpected exception may contain anything, so only its type and where it was raised are returned.
     """
     if isinstance(error, JobError | UnknownVersion):
         return " ".join(str(error).split())[:500]
@@ -73,8 +73,8 @@ def reason_of(error: BaseException) -> str:
         details = error.errors(include_input=False, include_url=False, include_context=False)
         return "; ".join(f"{'.'.join(map(str, detail['loc']))}: {detail['type']}" for detail in details)[:500]
     frames = traceback.extract_tb(error.__traceback__)
-    place = f" at {frames[-1].filename}:{frames[-1].lineno} in {frames[-1].name}" if frames else ""
-    return f"{type(error).__name__}{place}"
+    where = f" at {frames[-1].filename}:{frames[-1].lineno} in {frames[-1].name}" if frames else ""
+    return f"{type(error).__name__}{where}"
 
 
 def timeout_s(text: bytes) -> Seconds | None:

@@ -210,10 +210,10 @@ def _queues(
 ) -> tuple[dict[tuple[str, ...], int], dict[str, list[str]], list[_TenantList]]:
     """Read the number of jobs by queue and state, the registered workers by queue, and which tenants have lists, in all
     partitions."""
-    places = [(queue, state) for queue in QUEUES for state in ("queued", *REGISTRIES)]
+    queue_states = [(queue, state) for queue in QUEUES for state in ("queued", *REGISTRIES)]
     reads: list[tuple[Argument, ...]] = []
     for partition in among:
-        for queue, state in places:
+        for queue, state in queue_states:
             if state == "queued":
                 reads.append(("LLEN", partition.key(rq_queue_key(queue))))
             else:
@@ -222,13 +222,13 @@ def _queues(
             reads.append(("SMEMBERS", partition.key(rq_workers_key(queue))))
             reads.append(("ZRANGE", partition.key(turns_key(queue)), 0, -1))
     answers = iter(together(redis, *reads, in_order=False))
-    jobs: dict[tuple[str, ...], int] = dict.fromkeys(places, 0)
+    jobs: dict[tuple[str, ...], int] = dict.fromkeys(queue_states, 0)
     workers: dict[str, set[str]] = {queue: set() for queue in QUEUES}
     lists = []
     for partition in among:
         prefix = partition.key(rq_worker_key(""))
-        for place in places:
-            jobs[place] += next(answers)
+        for queue_state in queue_states:
+            jobs[queue_state] += next(answers)
         for queue in QUEUES:
             workers[queue] |= {key.decode().removeprefix(prefix) for key in next(answers)}
             lists += [_TenantList(partition, queue, tenant.decode()) for tenant in next(answers)]

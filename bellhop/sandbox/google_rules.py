@@ -55,9 +55,9 @@ def _refused_data(data: Any) -> dict[str, Any] | None:
     # https://firebase.google.com/docs/reference/fcm/rest/v1/projects.messages#Message
     if not isinstance(data, dict):
         return _invalid("Invalid value at 'message.data' (Map)", "message.data")
-    for place, (key, value) in enumerate(data.items()):
+    for number, (key, value) in enumerate(data.items()):
         if not isinstance(value, str):
-            field = f"message.data[{place}].value"
+            field = f"message.data[{number}].value"
             return _invalid(f"Invalid value at '{field}' (TYPE_STRING), {value}", field)
         if key in ("from", "message_type") or key.startswith(("google.", "gcm.")):
             return _invalid(f"Invalid data payload key: {key}", "message.data", "INVALID_ARGUMENT")

@@ -106,7 +106,7 @@ def invalid_value(detail: Mapping[str, Any]) -> str:
         if path == [0]:
             return re.sub(r"\w+", lambda word: variable(fields[word[0]]) if word[0] in fields else word[0], message)
         setting, path = fields.get(path[1], setting), path[2:]
-    return f"{_place(setting, path)}: {message}"
+    return f"{_where(setting, path)}: {message}"
 
 
 def _message(detail: Mapping[str, Any]) -> str:
@@ -125,7 +125,7 @@ def _message(detail: Mapping[str, Any]) -> str:
     return describe_error(detail)
 
 
-def _place(setting: str, path: list[int | str]) -> str:
+def _where(setting: str, path: list[int | str]) -> str:
     """Say where a value stands: `BELLHOP_WEB_PORT`, or `/etc/bellhop.toml, [[apns_apps]] number 1, topic`."""
     file = file_with(setting)
     if not file:

@@ -14,7 +14,7 @@ from bellhop.domain.own_pushes import (
     NO_TEMPLATES,
     TEXT_FIELDS,
     ByLanguage,
-    PushPlace,
+    PushScope,
     PushTemplate,
     PushTemplates,
     known_values,
@@ -62,8 +62,8 @@ class _PushesFile:
         self._path, self._lines = path, TomlLines(text, TABLES)
         self._apps = settings.push_apps
         self._known = known_values(settings.push_call_fields, settings.push_caller_fields)
-        self._templates: dict[PushPlace, PushTemplate] = {}
-        self._numbers: dict[PushPlace, int] = {}
+        self._templates: dict[PushScope, PushTemplate] = {}
+        self._numbers: dict[PushScope, int] = {}
         self.problems: list[str] = []
 
     def read(self, content: Mapping[str, Any]) -> OwnPushes:
@@ -76,8 +76,8 @@ class _PushesFile:
         for number, table in enumerate(tables, 1):
             self._read_table(number, table)
         templates = PushTemplates(self._templates)
-        for place, number in self._numbers.items():
-            self._try(number, place, templates)
+        for scope, number in self._numbers.items():
+            self._try(number, scope, templates)
         return OwnPushes(templates, self.problems)
 
     def _read_table(self, number: int, table: Any) -> None:
@@ -87,17 +87,17 @@ class _PushesFile:
             for detail in error.errors():
                 self._report(number, detail["loc"], _message(detail))
             return
-        place = PushPlace(entry.kind, entry.provider, entry.app, entry.call_type)
+        scope = PushScope(entry.kind, entry.provider, entry.app, entry.call_type)
         if entry.app and self._apps and (entry.provider, entry.app) not in self._apps:
             known = ", ".join(sorted(app for provider, app in self._apps if provider == entry.provider))
             self._report(
                 number, ("app",), f"there is no {entry.provider} app {entry.app}; available are {known or '-'}"
             )
-        if place in self._numbers:
-            self._report(number, (), f"is for the same pushes as number {self._numbers[place]}")
+        if scope in self._numbers:
+            self._report(number, (), f"is for the same pushes as number {self._numbers[scope]}")
             return
-        self._numbers[place] = number
-        self._templates[place] = self._template(number, entry)
+        self._numbers[scope] = number
+        self._templates[scope] = self._template(number, entry)
 
     def _template(self, number: int, entry: PushEntry) -> PushTemplate:
         texts = {
@@ -124,26 +124,26 @@ class _PushesFile:
         }
         return {language: template for language, template in compiled.items() if template}
 
-    def _compile(self, number: int, place: Sequence[str], source: str) -> TextTemplate | None:
+    def _compile(self, number: int, path: Sequence[str], source: str) -> TextTemplate | None:
         try:
             return TextTemplate(source, self._known)
         except InvalidTemplate as error:
-            self._report(number, place, f"{error}{_allow(str(error))}", further=error.line - 1)
+            self._report(number, path, f"{error}{_allow(str(error))}", further=error.line - 1)
             return None
 
-    def _try(self, number: int, place: PushPlace, templates: PushTemplates) -> None:
+    def _try(self, number: int, scope: PushScope, templates: PushTemplates) -> None:
         """Fill in the templates of a table with examples: all must work, and the team's data must fit."""
-        template = templates.of(place.kind, place.provider, place.app, f"{place.call_type or 'default'}:{_UUID}")
+        template = templates.of(scope.kind, scope.provider, scope.app, f"{scope.call_type or 'default'}:{_UUID}")
         if template is None:
             return
         failed: set[str] = set()
-        for round_ in _examples(place):
-            own = template.fill(place.kind, round_, round_.recipients[0], "", ENGLISH)
+        for round_ in _examples(scope):
+            own = template.fill(scope.kind, round_, round_.recipients[0], "", ENGLISH)
             failed.update(own.left_out)
-            facts = PushFacts(place.kind, round_, round_.recipients[0], 0, 0, own=own._replace(left_out=()))
-            built = build_payload(place.provider, facts)
+            facts = PushFacts(scope.kind, round_, round_.recipients[0], 0, 0, own=own._replace(left_out=()))
+            built = build_payload(scope.provider, facts)
             if built.left_out and not failed:
-                names, limit = ", ".join(reversed(built.left_out)), most_bytes(place.provider, place.kind)
+                names, limit = ", ".join(reversed(built.left_out)), most_bytes(scope.provider, scope.kind)
                 self._report(
                     number, ("data",), f"does not fit: without {names}, the push has {limit:,} bytes, its limit"
                 )
@@ -180,12 +180,12 @@ def _allow(reason: str) -> str:
     return ""
 
 
-def _examples(place: PushPlace) -> Iterator[Round]:
+def _examples(scope: PushScope) -> Iterator[Round]:
     """Make a call without names and custom fields, and one with names."""
     for name in ("", "Sara Lind"):
         yield Round(
             tenant="default",
-            cid=f"{place.call_type or 'default'}:{_UUID}",
+            cid=f"{scope.call_type or 'default'}:{_UUID}",
             session_id=_UUID,
             started_at=Micros(0),
             deadline=Micros(0),

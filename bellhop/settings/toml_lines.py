@@ -39,8 +39,8 @@ class TomlLines:
 
         A value that is not found has the line of what contains it.
         """
-        place = (*([str(number)] if number else []), *path)
-        return next((self._found[place[:end]] for end in range(len(place), 0, -1) if place[:end] in self._found), 1)
+        whole = (*([str(number)] if number else []), *path)
+        return next((self._found[whole[:end]] for end in range(len(whole), 0, -1) if whole[:end] in self._found), 1)
 
 
 def _parts(name: str) -> tuple[str, ...]:

@@ -77,7 +77,7 @@ class Store(ABC):
         """
 
     @abstractmethod
-    def place_of(self, key: str) -> Hashable:
+    def server_of_key(self, key: str) -> Hashable:
         """Name the server that has a key, as far as it is known. What another server has need not wait for this one."""
 
     @property

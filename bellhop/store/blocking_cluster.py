@@ -80,8 +80,8 @@ class ClusterRedis(Redis):
 
     def execute_command(self, *args: Any, **options: Any) -> Any:
         """Run one command; redis-py's methods call this."""
-        places: Sequence[Partition | None] = self._a_partition_of_each_node() if args[0] in WITHOUT_KEYS else ()
-        for own in places or [None]:
+        tried: Sequence[Partition | None] = self._a_partition_of_each_node() if args[0] in WITHOUT_KEYS else ()
+        for own in tried or [None]:
             (answer,) = self._run([args], in_order=True, options=options, own=own)
             if not away(answer):
                 break
@@ -105,8 +105,8 @@ class ClusterRedis(Redis):
     def _a_partition_of_each_node(self) -> list[Partition]:
         """Return where a command may run that any node can run, in the order in which to try."""
         nodes = sorted(self.nodes, key=lambda node: node in self._silent)
-        places = (self._map.first_partition_of(node, self.partitions) for node in nodes)
-        return [partition for partition in places if partition]
+        partitions = (self._map.first_partition_of(node, self.partitions) for node in nodes)
+        return [partition for partition in partitions if partition]
 
     def _run(
         self,

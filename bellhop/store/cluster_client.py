@@ -77,7 +77,7 @@ class ClusterServers:
         number = self._servers[node].connection if node in self._servers else None
         return None if number is None else (node, number)
 
-    def place_of(self, key: str) -> Hashable:
+    def server_of_key(self, key: str) -> Hashable:
         """Return the node that has a key; its partition if the node is not known."""
         partition = partition_with(key, self.partitions)
         return self._map.node_of(partition) or partition
@@ -92,7 +92,7 @@ class ClusterServers:
         return self._server(self._map.candidates()[0]).new_connection()
 
     @property
-    def bell_places(self) -> Set[tuple[Node, Partition]]:
+    def bell_nodes(self) -> Set[tuple[Node, Partition]]:
         """The nodes that have partitions, each with the partition whose keys are its bells."""
         return {(node, bell_of) for node in self._map.nodes if (bell_of := self.bell_of(node))}
 

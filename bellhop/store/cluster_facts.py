@@ -41,29 +41,22 @@ class Reading(NamedTuple):
     """Whether the node takes nothing while any slot has no master; False if the user may not read that."""
 
 
-class NodePlace(NamedTuple):
-    """What a node has."""
+class NodeFacts(NamedTuple):
+    """A node: what it has, and what it says."""
 
+    name: str
     slots: int
-    """0 for a replica."""
-    partitions: int
+    """How many slots it has; 0 for a replica."""
+    partitions: Sequence[Partition]
     replicas: int
+    """How many replicas it has."""
+    reading: Reading | RedisError
+    """The error if it does not answer."""
 
     @property
     def is_master(self) -> bool:
         """Whether it has slots."""
         return bool(self.slots)
-
-
-class NodeFacts(NamedTuple):
-    """A node: what it has, and what it says."""
-
-    name: str
-    place: NodePlace
-    reading: Reading | RedisError
-    """The error if it does not answer."""
-    partitions: Sequence[Partition] = ()
-    """Its partitions."""
 
     @property
     def takes_writes(self) -> bool:
@@ -85,7 +78,7 @@ class ClusterFacts(NamedTuple):
     @property
     def masters(self) -> list[NodeFacts]:
         """The nodes that have slots."""
-        return [node for node in self.nodes if node.place.is_master]
+        return [node for node in self.nodes if node.is_master]
 
     @property
     def usable_partitions(self) -> list[Partition]:
@@ -103,7 +96,7 @@ class ClusterFacts(NamedTuple):
     @property
     def slots_without_master(self) -> int:
         """How many slots no node has."""
-        return SLOTS - sum(node.place.slots for node in self.nodes)
+        return SLOTS - sum(node.slots for node in self.nodes)
 
     @property
     def readings(self) -> dict[str, Reading]:
@@ -117,25 +110,17 @@ def read_cluster(redis: ClusterRedis, *, masters_only: bool = False) -> ClusterF
     Raises RedisError if no node answers.
     """
 
-    def read(found: tuple[Node, tuple[NodePlace, Sequence[Partition]]]) -> NodeFacts:
-        node, (place, own) = found
+    owners, masters_of = _owners(*_slots(redis))
+    slots, replicas = Counter(owners.values()), Counter(masters_of.values())
+
+    def read(node: Node) -> NodeFacts:
+        own = [partition for partition in redis.partitions if owners.get(slot_of(partition.tag)) == node]
         reading = _read(redis.client_of(node), own, everything=not masters_only)
-        return NodeFacts(_name(node), place, reading, own)
+        return NodeFacts(_name(node), slots[node], own, replicas[node], reading)
 
-    places = [found for found in _places(redis).items() if found[1][0].is_master or not masters_only]
-    with _threads(places) as threads:
-        return ClusterFacts(tuple(threads.map(read, places)), len(redis.partitions))
-
-
-def _places(redis: ClusterRedis) -> dict[Node, tuple[NodePlace, Sequence[Partition]]]:
-    """Return what each node has, and its partitions; the masters first."""
-    owners, replicas = _owners(*_slots(redis))
-    slots, replicas_of = Counter(owners.values()), Counter(replicas.values())
-    partitions: dict[Node, list[Partition]] = {node: [] for node in [*slots, *replicas]}
-    for partition in redis.partitions:
-        if owner := owners.get(slot_of(partition.tag)):
-            partitions[owner].append(partition)
-    return {node: (NodePlace(slots[node], len(own), replicas_of[node]), own) for node, own in partitions.items()}
+    nodes = [*slots] if masters_only else [*slots, *masters_of]
+    with _threads(nodes) as threads:
+        return ClusterFacts(tuple(threads.map(read, nodes)), len(redis.partitions))
 
 
 def _slots(redis: ClusterRedis) -> tuple[Iterable[Sequence[Any]], Node]:
@@ -167,10 +152,10 @@ def _name(node: Node) -> str:
 def summary(facts: ClusterFacts) -> str:
     """Name the parts of the cluster: "a cluster of 3 masters and 6 replicas; 16 partitions, 5 or 6 on each"."""
     masters = facts.masters
-    replicas = sum(node.place.replicas for node in masters)
+    replicas = sum(node.replicas for node in masters)
     return (
         f"a cluster of {len(masters)} masters and {replicas} replicas; {facts.partitions} partitions, "
-        f"{_spread([node.place.partitions for node in masters])} on each"
+        f"{_spread([len(node.partitions) for node in masters])} on each"
     )
 
 
@@ -178,7 +163,7 @@ def problems(facts: ClusterFacts, *, public: bool = False) -> Iterator[str]:
     """Yield a sentence for each part of the cluster that takes no writes; without addresses if it is `public`."""
     for node in facts.masters:
         where = "A master of the Redis Cluster" if public else f"Redis at {node.name}"
-        where = f"{where}, which has {node.place.partitions} of {facts.partitions} partitions,"
+        where = f"{where}, which has {len(node.partitions)} of {facts.partitions} partitions,"
         if isinstance(node.reading, RedisError):
             yield f"{where} {refusal_of(node.reading) or f'does not answer ({type(node.reading).__name__})'}"
         elif node.reading.refused is not None:

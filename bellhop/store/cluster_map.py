@@ -57,13 +57,13 @@ class ClusterMap:
         self._seeds = tuple(Node(*seed) for seed in seeds)
         self._ranges: tuple[tuple[int, int, Node], ...] = ()
         """First and last slot, and the node that has them."""
-        self._places: dict[Partition, Node] = {}
+        self._nodes: dict[Partition, Node] = {}
         """The partitions whose nodes are known."""
 
     @property
     def nodes(self) -> Sequence[Node]:
         """The nodes that have slots; empty if the map was never read."""
-        return tuple(dict.fromkeys([*(node for *_, node in self._ranges), *self._places.values()]))
+        return tuple(dict.fromkeys([*(node for *_, node in self._ranges), *self._nodes.values()]))
 
     def candidates(self, avoid: Node | None = None) -> list[Node]:
         """Return the nodes that may know the map, in a random order; without `avoid`, unless there is no other."""
@@ -74,12 +74,12 @@ class ClusterMap:
 
     def node_of(self, partition: Partition) -> Node | None:
         """Return the node of a partition; None if no node has its slot."""
-        if (known := self._places.get(partition)) is not None:
+        if (known := self._nodes.get(partition)) is not None:
             return known
         slot = slot_of(partition.tag)
         node = next((node for first, last, node in self._ranges if first <= slot <= last), None)
         if node is not None:
-            self._places[partition] = node
+            self._nodes[partition] = node
         return node
 
     def first_partition_of(self, node: Node, among: Sequence[Partition]) -> Partition | None:
@@ -91,11 +91,11 @@ class ClusterMap:
         self._ranges = tuple(
             (int(first), int(last), node_at(host, port, asked)) for first, last, (host, port, *_), *_ in slots
         )
-        self._places = {}
+        self._nodes = {}
 
     def note_moved(self, partition: Partition, node: Node) -> None:
         """Take a node's word that another one has the slot of a partition."""
-        self._places[partition] = node
+        self._nodes[partition] = node
 
 
 class SilentNodes:

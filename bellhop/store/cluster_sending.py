@@ -37,7 +37,7 @@ class NodeBatch(NamedTuple):
 
     node: Node
     commands: list[AnyCommand]
-    places: list[int]
+    positions: list[int]
     """Where the answers that count are among the answers to `commands`."""
     numbers: list[int]
     """Which of the routed commands these answer."""
@@ -101,7 +101,7 @@ def sendings(routed: Sequence[Routed], cluster: ClusterMap, among: Sequence[Part
         found = yield Sending(batches, pending.pause_s, pending.unknown_scripts)
         pending = _Pending(waiting)
         for batch, of_batch in zip(batches, found, strict=True):
-            counted = [of_batch[place] for place in batch.places]
+            counted = [of_batch[position] for position in batch.positions]
             for number, answer in zip(batch.numbers, counted, strict=True):
                 answers[number] = answer
             _note_what_is_left(batch, counted, routed, cluster, pending)
@@ -172,7 +172,7 @@ def _batches(
             batch.commands.append(("ASKING",))
         batch.partitions.add(partition)
         batch.numbers.append(number)
-        batch.places.append(len(batch.commands))
+        batch.positions.append(len(batch.commands))
         batch.commands.append(by_digest(command) if asking and isinstance(command, Command) else command)
         batch.commands.extend(_bells_behind(command, partition, node, cluster, among))
     return list(batches.values()), waiting

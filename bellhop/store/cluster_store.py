@@ -40,9 +40,9 @@ class ClusterStore(Store):
         """Run commands on the nodes that have their keys."""
         return self._servers.together(*commands, in_order=in_order, own=self._own)
 
-    def place_of(self, key: str) -> Hashable:
+    def server_of_key(self, key: str) -> Hashable:
         """Return the node that has a key; its partition if the node is not known."""
-        return self._servers.place_of(key)
+        return self._servers.server_of_key(key)
 
     @property
     def connection(self) -> Hashable:
@@ -55,9 +55,9 @@ class ClusterStore(Store):
         return self._servers.behind_s
 
     @property
-    def bell_places(self) -> Set[tuple[Node, Partition]]:
+    def bell_nodes(self) -> Set[tuple[Node, Partition]]:
         """The nodes that have partitions, each with the partition that has its bells."""
-        return self._servers.bell_places
+        return self._servers.bell_nodes
 
     def bells(self, node: Node, timeout_s: Seconds) -> Bells:
         """Return what waits for the bells of a node. `timeout_s` must be longer than it waits."""

@@ -137,19 +137,20 @@ ALONE: Sequence[Partition] = (Partition(),)
 def names_of(key: str, among: Sequence[Partition]) -> list[str]:
     """Return the names of a key: in each partition if each has such a key, else in the partition of its home."""
     home = home_of(key)
-    places = among if home.kind == "partition" else (partition_of(home, among),)
-    return [partition.key(key) for partition in places]
+    in_these = among if home.kind == "partition" else (partition_of(home, among),)
+    return [partition.key(key) for partition in in_these]
 
 
 def partitions(count: int) -> Sequence[Partition]:
     """Return the partitions of a cluster. They are spread evenly over its slots, so each server gets equally many."""
     tags = (f"{count}.{number}" for number in range(SLOTS))
-    by_place: dict[int, Partition] = {}
+    by_share: dict[int, Partition] = {}
+    """By the share of the slots that its slot is in. There are `count` shares."""
     for tag in tags:
-        by_place.setdefault(slot_of(tag) * count // SLOTS, Partition(tag))
-        if len(by_place) == count:
+        by_share.setdefault(slot_of(tag) * count // SLOTS, Partition(tag))
+        if len(by_share) == count:
             break
-    return tuple(by_place[place] for place in range(count))
+    return tuple(by_share[share] for share in range(count))
 
 
 def slot_of(tag: str) -> int:

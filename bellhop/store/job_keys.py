@@ -1,6 +1,6 @@
 """The keys of jobs and outboxes that a script writes.
 
-They go to the end of the script's KEYS. Each job or outbox has the place of its first key, where lib/enqueue.lua and
+They go to the end of the script's KEYS. Each job or outbox has the position of its first key, where lib/enqueue.lua and
 lib/announcing.lua read it. So no script builds the key of a job that its caller knows.
 """
 
@@ -34,18 +34,18 @@ def add_new_job(keys: list[str], job: JobFields) -> JobFields:
     """
     if "tenant" in job:
         return add_job(keys, job)
-    placed = {**job, "first_key": str(len(keys) + 1)}
+    first_key = str(len(keys) + 1)
     keys += (rq_job_key(job["id"]), rq_queue_key(job["queue"]))
-    return placed
+    return {**job, "first_key": first_key}
 
 
 def add_job(keys: list[str], job: JobFields) -> JobFields:
     """Add the keys of a job that is queued or scheduled; returns the job for the script."""
-    queue, placed = job["queue"], {**job, "first_key": str(len(keys) + 1)}
+    queue, first_key = job["queue"], str(len(keys) + 1)
     keys += (rq_job_key(job["id"]), rq_queue_key(queue), rq_registry_key("scheduled", queue), RQ_QUEUES)
     if "tenant" in job:
         keys += (tenant_queue_key(queue, job["tenant"]), turns_key(queue))
-    return placed
+    return {**job, "first_key": first_key}
 
 
 def add_outbox(keys: list[str], outbox: Mapping[str, Any]) -> dict[str, Any]:

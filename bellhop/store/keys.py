@@ -235,9 +235,9 @@ def status_key(worker: str) -> str:
     return f"bellhop:status:{worker}"
 
 
-def neighbours_turn_key(place: str) -> str:
-    """A string: the pid of the worker that looks after the workers of this place (one machine and pid namespace)."""
-    return f"bellhop:workers:neighbours:{place}"
+def neighbours_turn_key(pid_namespace: str) -> str:
+    """A string: the pid of the worker that looks after the workers in this pid namespace."""
+    return f"bellhop:workers:neighbours:{pid_namespace}"
 
 
 def death_noticed_key(worker: str) -> str:

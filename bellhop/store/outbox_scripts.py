@@ -55,8 +55,8 @@ def fill_outboxes(
     returns 1, or 0 if it was announced already.
     """
     keys: list[str] = []
-    placed = add_outboxes(keys, outboxes)
-    packed = msgspec.msgpack.encode({"now": iso(now), "document": document, "outboxes": placed})
+    with_keys = add_outboxes(keys, outboxes)
+    packed = msgspec.msgpack.encode({"now": iso(now), "document": document, "outboxes": with_keys})
     if once:
         keys.append(announced_key(once))
     return Command("outbox/fill_outboxes", keys, [packed, once_s if once else ""])

@@ -40,8 +40,8 @@ from bellhop.store.keys import (
 )
 from bellhop.store.scripts import Argument, Command
 
-Place = Literal["waiting", "scheduled", "failed", "finished"]
-"""Where a queue keeps jobs."""
+JobState = Literal["waiting", "scheduled", "failed", "finished"]
+"""The states in which a queue keeps jobs."""
 Due = Literal["dead workers", "agenda", "scheduled jobs", "foreign workers"]
 """What the worker whose turn it is does when it is due. `agenda`: the time of something on the agenda has come."""
 NEWLY_FAILED_S = 10
@@ -142,7 +142,7 @@ class Tended(NamedTuple):
     turn: str
     """The worker whose turn it is to do what one does for all."""
     neighbours_turn: int
-    """The pid of the worker whose turn it is to look after the workers of this place; 0 if the place is not known."""
+    """The pid of the worker whose turn it is to look after this one's neighbours; 0 if they are not known."""
     now: Micros
     """By Redis's clock."""
     due: Sequence[Due]
@@ -157,7 +157,12 @@ class Tended(NamedTuple):
         flags = (bool(lapsed), bool(suspended), bool(has_jobs))
         words = [cast("Due", word.decode()) for word in due]
         return cls(
-            *flags, turn.decode(), int(neighbours_turn or 0), Micros(int(now)), words, [place - 1 for place in waiting]
+            *flags,
+            turn.decode(),
+            int(neighbours_turn or 0),
+            Micros(int(now)),
+            words,
+            [position - 1 for position in waiting],
         )
 
 
@@ -166,7 +171,7 @@ def tend(
     queues: TendedQueues,
     fields: Mapping[str, Any],
     *,
-    place: str,
+    pid_namespace: str,
     pid: int,
     lease_ms: int,
     silence_ms: int,
@@ -190,7 +195,7 @@ def tend(
     return Command(
         "queue/tend",
         [*queue_keys([*queues.old_names, *ours], *WORKER_KEYS), *map(rq_intermediate_key, ours)],
-        [worker, place, pid, *times, *counts, *words, *flat],
+        [worker, pid_namespace, pid, *times, *counts, *words, *flat],
     )
 
 
@@ -212,12 +217,12 @@ def enqueue_scheduled(queues: Iterable[str], *, limit: int, in_turn: bool = Fals
     return Command("queue/enqueue_scheduled", queue_keys(queues, RQ_QUEUES), [limit, "turns" if in_turn else ""])
 
 
-def move_jobs(queue: str, to: str, place: Place, start: int, *, limit: int, job_names: Iterable[str]) -> Command:
+def move_jobs(queue: str, to: str, state: JobState, start: int, *, limit: int, job_names: Iterable[str]) -> Command:
     """Move jobs of these names to another queue. The script looks at `limit` jobs from position `start` on.
 
     It returns the position of the next look, 0 after the end, and how many jobs were moved.
     """
-    return Command("queue/move_jobs", queue_keys([queue, to]), [to, place, start, limit, *job_names])
+    return Command("queue/move_jobs", queue_keys([queue, to]), [to, state, start, limit, *job_names])
 
 
 def take_back_jobs(
@@ -233,9 +238,9 @@ def take_back_jobs(
     return Command("queue/take_back_jobs", keys, [queue, within_s, not_failed_s, kept_s, counted_s, *job_names])
 
 
-def place_key(queue: str, place: Place) -> str:
-    """Return the key where a queue keeps these jobs."""
-    return rq_queue_key(queue) if place == "waiting" else rq_registry_key(place, queue)
+def key_of_jobs(queue: str, state: JobState) -> str:
+    """Return the key where a queue keeps its jobs in this state."""
+    return rq_queue_key(queue) if state == "waiting" else rq_registry_key(state, queue)
 
 
 def remove_worker(worker: str | bytes, queues: Iterable[str], *, died: bool, limit: int) -> Command:

@@ -133,8 +133,8 @@ def _with(url: str, name: str, value: object) -> str:
 
 def _parts(url: str) -> _Parts:
     _, _, rest = url.partition("://")
-    place, _, options = rest.partition("?")
-    netloc, _, path = place.partition("/")
+    location, _, options = rest.partition("?")
+    netloc, _, path = location.partition("/")
     login, at, hosts = netloc.rpartition("@")
     return _Parts(f"{login}{at}", hosts, path.strip("/"), dict(parse_qsl(options)))
 

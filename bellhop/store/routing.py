@@ -8,7 +8,7 @@ from collections.abc import Callable, Hashable, Iterable, Sequence
 from typing import Any, NamedTuple, TypeVar
 
 from bellhop.store.homes import Home, Partition, home_of, partition_of, tag_of
-from bellhop.store.scripts import Argument, Command, placed
+from bellhop.store.scripts import Argument, Command, in_partition
 
 T = TypeVar("T", bound=Hashable)
 AnyCommand = Command | tuple[Argument, ...]
@@ -156,7 +156,7 @@ def _partition_of_lone_key(keys: Iterable[str], among: Sequence[Partition]) -> P
 def _in_partition(command: AnyCommand, partition: Partition) -> AnyCommand:
     """Return the command with the names that its keys have in the partition."""
     if isinstance(command, Command):
-        return placed(command, partition)
+        return in_partition(command, partition)
     first, last, _ = _key_positions(command).indices(len(command))
     keys = (_key_in_partition(key, partition) for key in command[first:last])
     return (*command[:first], *keys, *command[last:])

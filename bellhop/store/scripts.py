@@ -27,7 +27,7 @@ class Command(NamedTuple):
     args: Sequence[Argument]
 
 
-def placed(command: Command, partition: Partition) -> Command:
+def in_partition(command: Command, partition: Partition) -> Command:
     """Return the script with the names that its keys have in a partition."""
     return command._replace(keys=[partition.key(key) for key in command.keys]) if partition.tag else command
 
@@ -53,7 +53,7 @@ class Scripts(Protocol):
         """Run scripts and commands one after the other, in a single round trip; a cluster may need several."""
         ...
 
-    def place_of(self, key: str) -> Hashable:
+    def server_of_key(self, key: str) -> Hashable:
         """Name the server that has a key, as far as it is known."""
         ...
 

@@ -125,7 +125,7 @@ class SingleServer(Store):
         """The number of the open connection; None if none is open."""
         return self.times_opened if self._usable() else None
 
-    def place_of(self, key: str) -> None:
+    def server_of_key(self, key: str) -> None:
         """Return None: this server has each key."""
 
     @property

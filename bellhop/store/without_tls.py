@@ -13,9 +13,9 @@ def answers_without_tls(url: str) -> bool:
     address = parse(url)
     if not address.tls or address.sentinels:
         return False
-    server = (address.server.get("host", "localhost"), int(address.server.get("port", PORT)))
-    place = address.nodes[0] if address.nodes else server
-    with contextlib.suppress(OSError), socket.create_connection(place, TIMEOUT_S) as connection:
+    own = (address.server.get("host", "localhost"), int(address.server.get("port", PORT)))
+    server = address.nodes[0] if address.nodes else own
+    with contextlib.suppress(OSError), socket.create_connection(server, TIMEOUT_S) as connection:
         connection.settimeout(TIMEOUT_S)
         connection.sendall(b"PING\r\n")
         return connection.recv(1) in (b"+", b"-")

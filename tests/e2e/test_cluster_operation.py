@@ -28,9 +28,9 @@ from bellhop.sandbox.stream_webhooks import SampleCall
 from bellhop.sandbox.tls import Authority
 from bellhop.store.async_client import Store
 from bellhop.store.blocking_client import blocking, partitions_of, servers_of
-from bellhop.store.cluster_facts import ClusterFacts, NodeFacts, NodePlace, Reading, clock_complaint, read_cluster
+from bellhop.store.cluster_facts import ClusterFacts, NodeFacts, Reading, clock_complaint, read_cluster
 from bellhop.store.cluster_map import away
-from bellhop.store.homes import partition_with, slot_of
+from bellhop.store.homes import partition_with, partitions, slot_of
 from bellhop.store.keys import CONSOLE_LOGINS, METRICS_KEY, bell_key, lease_key, rq_worker_key, rq_workers_key
 from bellhop.store.redis_internals import parse_error
 from bellhop.store.redis_url import with_ca, with_partitions
@@ -90,10 +90,10 @@ def test_a_web_process_with_another_number_takes_no_webhook(cluster, redis_of):
 
 
 def test_each_node_has_its_slots_and_partitions(cluster, redis_of):
-    places = {node.name: node.place for node in read_cluster(redis_of).nodes}
-    assert list(places) == [f"127.0.0.1:{node.server.port}" for node in cluster.nodes]
-    assert sorted(place.partitions for place in places.values()) == [5, 5, 6]
-    assert sum(place.slots for place in places.values()) == 16384
+    nodes = read_cluster(redis_of).nodes
+    assert [node.name for node in nodes] == [f"127.0.0.1:{node.server.port}" for node in cluster.nodes]
+    assert sorted(len(node.partitions) for node in nodes) == [5, 5, 6]
+    assert sum(node.slots for node in nodes) == 16384
 
 
 async def test_check_names_the_cluster_and_the_nodes_that_differ(cluster):
@@ -318,7 +318,7 @@ def test_each_master_needs_one_replica_more_than_wait_waits_for():
     def found(replicas):
         info = {"redis_version": "7.0.15", "aof_enabled": 1, "connected_slaves": replicas}
         reading = Reading(0.01, (0.0, 0.01), None, info, needs_all_slots=False)
-        facts = ClusterFacts((NodeFacts("node-1", NodePlace(16384, 16, 0), reading),), 16)
+        facts = ClusterFacts((NodeFacts("node-1", 16384, partitions(16), 0, reading),), 16)
         return [finding for finding in of_nodes(facts, 1) if finding.level is not Level.OK]
 
     (missing,), (warning,) = found(0), found(1)
@@ -331,8 +331,8 @@ def test_each_master_needs_one_replica_more_than_wait_waits_for():
 def test_clocks_of_nodes_are_compared_with_each_other():
     def facts(*ahead_s):
         readings = [Reading(0.01, (ahead, ahead + 0.01), None, None, needs_all_slots=False) for ahead in ahead_s]
-        place = NodePlace(1, 1, 0)
-        return ClusterFacts(tuple(NodeFacts(f"node-{n}", place, reading) for n, reading in enumerate(readings)), 16)
+        nodes = (NodeFacts(f"node-{n}", 1, partitions(1), 0, reading) for n, reading in enumerate(readings))
+        return ClusterFacts(tuple(nodes), 16)
 
     assert clock_complaint(facts(30.0, 30.1)) == "", "it may be as little as 0.09 s"
     apart = facts(1.0, 1.05, 1.31)

@@ -11,7 +11,7 @@ from redis.exceptions import ConnectionError as RedisConnectionError
 from bellhop.clock import Micros
 from bellhop.domain.device import Kind, Provider
 from bellhop.domain.outcomes import AttemptResult, Outcome
-from bellhop.domain.own_pushes import PushPlace, PushTemplate, PushTemplates
+from bellhop.domain.own_pushes import PushScope, PushTemplate, PushTemplates
 from bellhop.domain.push import PushKind
 from bellhop.domain.text_template import TextTemplate
 from bellhop.explain.explanation import explain
@@ -158,7 +158,7 @@ async def test_the_trail_says_what_of_the_teams_a_push_lacks(store):
     await phone(store)
     data = {key: TextTemplate("{{ call.name }}" * 4, ["call.name"]) for key in "abcdef"}
     failing = {"title": {"": TextTemplate("{{ 'x' in 7 }}", [])}}
-    templates = PushTemplates({PushPlace(PushKind.RING, Provider.FCM): PushTemplate(failing, data)})
+    templates = PushTemplates({PushScope(PushKind.RING, Provider.FCM): PushTemplate(failing, data)})
     channels = {(Provider.FCM, "calls"): ProviderChannel(Fixed(Outcome.ACCEPTED), "fcm calls")}
     tools = DeliveryTools(store, "w-1", channels, TokenPruner(store), templates=templates)
     round_ = a_queued_round(call_name="n" * 255)

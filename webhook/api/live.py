@@ -55,8 +55,8 @@ def watch(cid: str) -> Response:
 
 
 def _refuse_strangers(context: WebContext, reader: LiveReader) -> None:
-    place = context.redis, reader.tenant, reader.cid
-    may_read = is_in_call(*place, reader.user_id) if reader.user_id else knows_call(*place) or None
+    call = context.redis, reader.tenant, reader.cid
+    may_read = is_in_call(*call, reader.user_id) if reader.user_id else knows_call(*call) or None
     if may_read is None:
         raise ApiError(ApiErrorKind.CALL_NOT_FOUND)
     if not may_read:

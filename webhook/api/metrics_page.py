@@ -172,10 +172,10 @@ def gauge_metrics(
             (name,): sum(bool(channel.away) for channel in of_name) for name, of_name in state.endpoints().items()
         },
         "bellhop_event_dead_letters": {(name,): count for name, count in dead_letters.items()},
-        "bellhop_redis_slots": {(node.name,): node.place.slots for node in masters},
-        "bellhop_redis_partitions": {(node.name,): node.place.partitions for node in masters},
+        "bellhop_redis_slots": {(node.name,): node.slots for node in masters},
+        "bellhop_redis_partitions": {(node.name,): len(node.partitions) for node in masters},
         "bellhop_redis_partitions_away": {
-            (node.name,): 0 if node.can_be_read else node.place.partitions for node in masters
+            (node.name,): 0 if node.can_be_read else len(node.partitions) for node in masters
         },
         "bellhop_build_info": {(__version__,): 1},
     }

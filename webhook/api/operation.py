@@ -231,8 +231,8 @@ def _body_error(error: ValidationError, body_type: TypeAdapter[Any]) -> ApiError
     return ApiError(ApiErrorKind.INVALID_BODY, errors)
 
 
-def _pointer(place: tuple[int | str, ...]) -> str:
-    parts = (str(part).replace("~", "~0").replace("/", "~1") for part in place)
+def _pointer(path: tuple[int | str, ...]) -> str:
+    parts = (str(part).replace("~", "~0").replace("/", "~1") for part in path)
     return "#" + "".join(f"/{part}" for part in parts)
 
 

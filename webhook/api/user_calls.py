@@ -157,7 +157,7 @@ def _read_time_of(text: str) -> Micros:
 
 
 def _calls(request: ApiRequest, query: _Query) -> Iterator[tuple[IndexedCall, OwnCall]]:
-    """Yield the calls that the query asks for, each with its place in the list, the latest first."""
+    """Yield the calls that the query asks for, each with its position in the list, the latest first."""
     redis, tenant, user_id = request.context.redis, request.tenant, request.user_id
     for batch in listed_calls(redis, tenant, user_id, query.before, PAGE_SIZE + 1):
         wanted = [call for call in batch if call.began_at >= query.since]

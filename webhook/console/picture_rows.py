@@ -58,7 +58,7 @@ class PictureMark:
 
 
 class Row(NamedTuple):
-    """One row, without its place in the picture."""
+    """One row, without its position in the picture."""
 
     name: str
     result: str

@@ -7,7 +7,7 @@ from redis import Redis
 from redis.exceptions import RedisError, ResponseError
 
 from bellhop.store import refusals
-from bellhop.store.cluster_facts import ClusterFacts, NodePlace, Reading, clock_complaint, problems
+from bellhop.store.cluster_facts import ClusterFacts, NodeFacts, Reading, clock_complaint, problems
 from webhook.api.health import redis_failure
 from webhook.readable_part import ReadablePart
 
@@ -23,8 +23,7 @@ class ServerFacts(NamedTuple):
 class ClusterNode(NamedTuple):
     """A node of a cluster."""
 
-    name: str
-    place: NodePlace
+    facts: NodeFacts
     server: ServerFacts
     answers: bool
 
@@ -52,8 +51,7 @@ def cluster_nodes(facts: ClusterFacts) -> list[ClusterNode]:
     """Return the nodes of a cluster as the page shows them."""
     return [
         ClusterNode(
-            node.name,
-            node.place,
+            node,
             _of_info(node.reading.info or {}) if isinstance(node.reading, Reading) else ServerFacts(),
             isinstance(node.reading, Reading),
         )

@@ -48,8 +48,8 @@ class Intake:
     """Everything that receiving an event needs from its process."""
 
     redis: IntakeRedis
-    place: str
-    """Where Redis is, in words for people."""
+    database: str
+    """Which Redis this is, in words for people."""
     outage: Outage
     rules: Mapping[str, EffectRules]
     """By tenant."""
@@ -161,7 +161,7 @@ def _receive(
 def _about_this_process(intake: Intake, webhook_id: str, now: Micros) -> dict[str, str]:
     """Return facts about this process for `bellhop check`. Only a sender who has the secret gets them."""
     return {
-        "redis": intake.place,
+        "redis": intake.database,
         "same_redis": "yes" if intake.redis.call("GET", check_key(webhook_id)) else "no",
         "clock_ahead_s": f"{seconds(Micros(from_nanoseconds(time.time_ns()) - now)):.1f}",
     }

@@ -140,12 +140,12 @@ class FanOut:
             beginning.discard(self._group)
 
     async def _run(self) -> list[Delivered]:
-        tenant, by_place = self._round.tenant, defaultdict[Hashable, list[Recipient]](list)
+        tenant, by_server = self._round.tenant, defaultdict[Hashable, list[Recipient]](list)
         for recipient in self._round.recipients:
-            by_place[self._tools.store.place_of(devices_key(tenant, recipient.id))].append(recipient)
+            by_server[self._tools.store.server_of_key(devices_key(tenant, recipient.id))].append(recipient)
         try:
-            if len(by_place) > 1:
-                results = await self._side_by_side(by_place.values())
+            if len(by_server) > 1:
+                results = await self._side_by_side(by_server.values())
             else:
                 results = await self._read_and_send(self._round.recipients)
             await self._records.written()

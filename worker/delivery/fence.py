@@ -129,7 +129,7 @@ class Fence:
         """By device key, the user whose push is being sent to the device."""
         self.lost: set[str] = set()
         """Keys of devices to which a worker that died may have sent the push."""
-        self._admissions = Batch(self._claim, MOST_PER_CALL, place_of=self._place_of_owner)
+        self._admissions = Batch(self._claim, MOST_PER_CALL, server_of=self._server_of_owner)
         self._records = Batch(self._write, MOST_PER_CALL, shielded=True)
 
     async def admit(self, push: Push, attempt_s: Seconds) -> Admission:
@@ -191,9 +191,9 @@ class Fence:
         claim = self._pushes.claim
         return record_attempt(self._round, lines, claim=claim, worker=self._worker, run=self._run, devices=devices)
 
-    def _place_of_owner(self, attempt: tuple[Push, Seconds]) -> Hashable:
+    def _server_of_owner(self, attempt: tuple[Push, Seconds]) -> Hashable:
         push, _ = attempt
-        return self._store.place_of(owner_key(self._round.tenant, push.device.key))
+        return self._store.server_of_key(owner_key(self._round.tenant, push.device.key))
 
     async def _claim(self, attempts: list[tuple[Push, Seconds]]) -> list[Admission]:
         """Claim devices, and give back those whose tokens have left their users."""

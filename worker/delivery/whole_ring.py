@@ -28,8 +28,8 @@ async def run_ring(tools: DeliveryTools, round_: QueuedRound) -> Sequence[Comman
         if push.device.rings_by_alert and tools.alert_ring_every_us:
             alerts.note_rung(push)
         elif tools.second_way_after_us:
-            place = tools.store.place_of(devices_key(round_.tenant, push.device.user_id))
-            silent[place].note_rung(push.device)
+            server = tools.store.server_of_key(devices_key(round_.tenant, push.device.user_id))
+            silent[server].note_rung(push.device)
 
     def waits() -> bool:
         return alerts.has_phones or any(second_way.waits for second_way in silent.values())

@@ -51,7 +51,8 @@ class BellTaker:
 
     async def keep_taking(self) -> None:
         """Take jobs until this worker stops. Waits are interrupted then, and takes are not."""
-        tasks = [asyncio.create_task(keep_running(partial(self._follow_renewals, place))) for place in self._takers]
+        renewals = [partial(self._follow_renewals, partition) for partition in self._takers]
+        tasks = [asyncio.create_task(keep_running(follow)) for follow in renewals]
         tasks.append(asyncio.create_task(keep_running(self._follow_nodes)))
         await self._stopping.wait()
         for task in tasks:
@@ -63,10 +64,10 @@ class BellTaker:
         following: dict[tuple[Node, Partition], asyncio.Task[None]] = {}
         try:
             while True:
-                bells = self._store.bell_places
-                for place in following.keys() - bells:
-                    following.pop(place).cancel()
-                for node, bell_of in bells - following.keys():
+                nodes = self._store.bell_nodes
+                for gone in following.keys() - nodes:
+                    following.pop(gone).cancel()
+                for node, bell_of in nodes - following.keys():
                     task = asyncio.create_task(keep_running(partial(self._follow_bells, node)))
                     following[node, bell_of] = task
                 await asyncio.sleep(NODES_EVERY_S)

@@ -13,7 +13,7 @@ from bellhop.store import queue_scripts
 from bellhop.store.async_client import Store
 from bellhop.store.keys import WORKERS, rq_worker_key
 from worker.queue.lease_times import DEFAULT_TIMES, LeaseTimes
-from worker.queue.process_place import is_alive, process_place
+from worker.queue.pid_namespace import is_alive, pid_namespace
 
 log = structlog.get_logger()
 
@@ -45,10 +45,10 @@ async def remove_worker(store: Store, worker: str, queues: Sequence[str], *, die
         pass  # jobs are left
 
 
-class WorkerPlace(NamedTuple):
-    """Where a worker runs, and the queues that it serves, separated by commas."""
+class WorkerProcess(NamedTuple):
+    """The process of a worker, and the queues that it serves, separated by commas."""
 
-    place: str
+    pid_namespace: str
     pid: int
     queues: str
 
@@ -59,35 +59,35 @@ class Neighbours:
     def __init__(self, store: Store, worker: str, others: Sequence[Store] = ()) -> None:
         """`worker` is the name of this one. `others`: the other partitions, where its neighbours have jobs too."""
         self._store, self._worker, self._others = store, worker, others
-        self._places: dict[str, WorkerPlace] = {}
+        self._processes: dict[str, WorkerProcess] = {}
         """By name. They are read once while they live, since they do not change."""
 
     async def remove_dead(self) -> None:
         """Give back the jobs of dead neighbours before their leases end. Raises as the store does."""
-        here = process_place()
+        here = pid_namespace()
         if not here:
             return
         names = {name.decode() for name in await self._store.call("SMEMBERS", WORKERS)}
-        self._places = {name: place for name, place in self._places.items() if name in names}
-        await self._read_places([name for name in names if name not in self._places])
+        self._processes = {name: process for name, process in self._processes.items() if name in names}
+        await self._read_processes([name for name in names if name not in self._processes])
         # Another neighbour may have removed them already: they are read again.
-        await self._read_places(self._dead_at(here))
+        await self._read_processes(self._dead_at(here))
         for name in self._dead_at(here):
             # The store that names the neighbours comes last. So if another fails, all of this is done again.
             for store in (*self._others, self._store):
-                await remove_worker(store, name, self._places[name].queues.split(","), died=True)
+                await remove_worker(store, name, self._processes[name].queues.split(","), died=True)
             log.warning("worker_died", worker=name, jobs_given_back="at once")
-            del self._places[name]
+            del self._processes[name]
 
     def _dead_at(self, here: str) -> list[str]:
         """Return the names of the neighbours whose processes have ended."""
-        neighbours = [(name, at.pid) for name, at in self._places.items() if at.place == here and name != self._worker]
-        return [name for name, pid in neighbours if not is_alive(pid)]
+        others = [(name, process) for name, process in self._processes.items() if name != self._worker]
+        return [name for name, process in others if process.pid_namespace == here and not is_alive(process.pid)]
 
-    async def _read_places(self, names: Sequence[str]) -> None:
+    async def _read_processes(self, names: Sequence[str]) -> None:
         commands = [("HMGET", rq_worker_key(name), "place", "pid", "queues") for name in names]
         answers = await self._store.together(*commands) if commands else []
-        for name, (place, pid, queues) in zip(names, answers, strict=True):
-            self._places.pop(name, None)
-            if place is not None:
-                self._places[name] = WorkerPlace(place.decode(), int(pid or 0), (queues or b"").decode())
+        for name, (namespace, pid, queues) in zip(names, answers, strict=True):
+            self._processes.pop(name, None)
+            if namespace is not None:
+                self._processes[name] = WorkerProcess(namespace.decode(), int(pid or 0), (queues or b"").decode())

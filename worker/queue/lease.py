@@ -21,7 +21,7 @@ from bellhop.store.redis_clock import RedisClock
 from bellhop.store.refusals import advice_on
 from worker.queue.dead_workers import remove_worker
 from worker.queue.lease_times import DEFAULT_TIMES, LeaseTimes
-from worker.queue.process_place import is_alive, process_place
+from worker.queue.pid_namespace import is_alive, pid_namespace
 from worker.queue.worker_setup import QueueNames
 
 log = structlog.get_logger()
@@ -97,13 +97,13 @@ class Lease:
 
         A failure is logged once, and changes nothing: `healthy` becomes false by itself when the lease ends.
         """
-        sent_at, place = time.monotonic(), process_place()
+        sent_at, namespace = time.monotonic(), pid_namespace()
         fields = self._fields_to_register(sent_at)
         command = queue_scripts.tend(
             self.name,
             self._tended,
-            fields | ({"place": place} if fields else {}) | self._counts(),
-            place=place if self._sees_neighbours else "",
+            fields | ({"place": namespace} if fields else {}) | self._counts(),
+            pid_namespace=namespace if self._sees_neighbours else "",
             pid=os.getpid(),
             lease_ms=self._times.lease_ms,
             silence_ms=self._times.silence_ms,
@@ -150,8 +150,8 @@ class Lease:
         self._turn = tended.turn == self.name
         for what in tended.due:
             self.due[what].set()
-        for place in tended.waiting:
-            self.waiting[self._tended.taken[place]].set()
+        for position in tended.waiting:
+            self.waiting[self._tended.taken[position]].set()
         pid = tended.neighbours_turn
         if pid and (pid == os.getpid() or not is_alive(pid)):
             self.neighbours_turn.set()

@@ -1,4 +1,4 @@
-"""The only place that uses RQ's worker class: what RQ's tools see of this worker, and how they send it commands.
+"""The only module that uses RQ's worker class: what RQ's tools see of this worker, and how they send it commands.
 
 What is used of rq.worker.BaseWorker, and why:
 - the constructor, with `prepare_for_work=False`: it needs no connection then. It checks the queues' names.

@@ -23,30 +23,31 @@ async def findings(settings: Settings) -> AsyncIterator[Finding]:
     """Check whether the calls of the former Redis can end there."""
     if settings.redis_former_url is None:
         return
-    probe, place = check_key(str(uuid.uuid4())), shown_data(settings.redis_former_url)
+    probe, database = check_key(str(uuid.uuid4())), shown_data(settings.redis_former_url)
     await read_redis(settings, lambda redis: redis.set(probe, "1", ex=60))
     try:
         is_own, workers = await asyncio.to_thread(_read, settings.redis_former_url, probe)
     except RedisError as error:
         advice = why_no_answer(error).replace("BELLHOP_REDIS_URL", SETTING)
         advice = advice.replace("BELLHOP_REDIS_CA_FILE", f"ssl_ca_certs= in {SETTING}")
-        yield Finding(Level.PROBLEM, SUBJECT, f"{advice}; it is {place}")
+        yield Finding(Level.PROBLEM, SUBJECT, f"{advice}; it is {database}")
         return
     except (TypeError, UnicodeError):  # redis-py raises them before it connects
-        sentence = f"{place} cannot be used, because of its name or of an option: correct {SETTING}"
+        sentence = f"{database} cannot be used, because of its name or of an option: correct {SETTING}"
         yield Finding(Level.PROBLEM, SUBJECT, sentence)
         return
     if is_own:
-        yield Finding(Level.PROBLEM, SUBJECT, f"{place} is the own Redis: correct or remove {SETTING}")
+        yield Finding(Level.PROBLEM, SUBJECT, f"{database} is the own Redis: correct or remove {SETTING}")
     elif not workers:
         sentence = (
-            f"no worker of Bellhop works at {place}: correct {SETTING}, or remove it if the former workers have ended"
+            f"no worker of Bellhop works at {database}: correct {SETTING}, "
+            "or remove it if the former workers have ended"
         )
         yield Finding(Level.PROBLEM, SUBJECT, sentence)
     else:
         sentence = (
-            f"calls that began at {place} still end there; live workers: {workers}. Remove {SETTING} ten minutes after "
-            "the move: each webhook about a call asks there first"
+            f"calls that began at {database} still end there; live workers: {workers}. Remove {SETTING} ten minutes "
+            "after the move: each webhook about a call asks there first"
         )
         yield Finding(Level.WARNING, SUBJECT, sentence)
 

@@ -88,9 +88,11 @@ def _listed(subject: str, hooks: Sequence[Hook], check: HookCheck) -> Iterator[F
         return
     ringing = [hook for hook in hooks if hook.sends("call.ring")]
     if len(ringing) > 1:
-        places = " and ".join(_place(hook) for hook in ringing)
+        destinations = " and ".join(_destination(hook) for hook in ringing)
         number = "two" if len(ringing) == 2 else len(ringing)
-        sentence = f"phones may ring twice: {number} hooks lead here, {places}. Keep one of them on Stream's dashboard"
+        sentence = (
+            f"phones may ring twice: {number} hooks lead here, {destinations}. Keep one of them on Stream's dashboard"
+        )
         yield Finding(Level.WARNING, subject, sentence)
     needed = [loss for loss in LOSSES if not loss.setting or getattr(check.settings, loss.setting)]
     losses = [(loss, missing) for loss in needed if (missing := _missing(loss, hooks))]
@@ -116,7 +118,7 @@ def _listed_types(types: Sequence[str]) -> str:
     return f"{', '.join(others)} and {last}" if others else last
 
 
-def _place(hook: Hook) -> str:
+def _destination(hook: Hook) -> str:
     if hook.webhook_url:
         return own_webhook.without_secrets(hook.webhook_url)
     return "an Amazon queue" if hook.sqs_queue_url else "an Amazon topic"

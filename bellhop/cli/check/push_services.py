@@ -74,9 +74,9 @@ async def _address_of(host: str, port: int, settings: Settings) -> str:
     from worker.providers.http2.proxy_tunnel import open_tunnel  # noqa: PLC0415 - see tests/test_architecture.py
 
     proxy = urlsplit(settings.web_push_proxy)
-    place = {"sock": await open_tunnel(proxy, host, port)} if proxy.hostname else {"host": host, "port": port}
+    target = {"sock": await open_tunnel(proxy, host, port)} if proxy.hostname else {"host": host, "port": port}
     tls = client_tls(settings.web_push_ca_file)
-    _, writer = await asyncio.open_connection(**place, ssl=tls, server_hostname=host)
+    _, writer = await asyncio.open_connection(**target, ssl=tls, server_hostname=host)
     address = str(writer.get_extra_info("peername")[0])
     writer.close()
     return address

@@ -32,7 +32,7 @@ ADVICE = {
 
 async def findings(store: Store, settings: Settings) -> AsyncIterator[Finding]:
     """Check the server."""
-    place = shown_database(settings.redis_url)
+    database = shown_database(settings.redis_url)
     try:
         began = time.monotonic()
         ahead_s = await redis_clock.ahead_s(store)
@@ -45,17 +45,17 @@ async def findings(store: Store, settings: Settings) -> AsyncIterator[Finding]:
         advice = why_no_answer(error)
         if await asyncio.to_thread(answers_without_tls, settings.redis_url):
             advice = f"does not answer: {NO_TLS}"
-        yield Finding(Level.PROBLEM, "Redis", f"{advice}; it is {place}")
+        yield Finding(Level.PROBLEM, "Redis", f"{advice}; it is {database}")
         return
     refused = await _refused_write(store)
     if refused is not None and refusals.needs_other_settings(refused):
         # Nothing in it can be checked: which of its keys can be read depends on its slots.
-        yield Finding(Level.PROBLEM, "Redis", f"{refusals.refusal_of(refused)}; it is {place}")
+        yield Finding(Level.PROBLEM, "Redis", f"{refusals.refusal_of(refused)}; it is {database}")
         return
     if parse(settings.redis_url).nodes:
         servers = redis_cluster.findings(settings, "")
     else:
-        servers = _of_one_server(store, settings, refused, f"answers in {ms:.1f} ms: {place}")
+        servers = _of_one_server(store, settings, refused, f"answers in {ms:.1f} ms: {database}")
     async for finding in servers:
         yield finding
     if settings.live and (missing := await missing_live_rights(store)):

@@ -27,15 +27,15 @@ TIMEOUT_S = Seconds(2.0)
 
 async def findings(settings: Settings, no_answer: str) -> AsyncIterator[Finding]:
     """Check the cluster, and each of its nodes. `no_answer`: why a command got no answer; empty if it got one."""
-    place = shown_database(settings.redis_url)
+    database = shown_database(settings.redis_url)
     try:
         facts = await asyncio.to_thread(_read, settings.redis_url)
     except RedisError as error:
         advice = refusal_of(error) or no_answer or f"does not answer ({type(error).__name__})"
-        yield Finding(Level.PROBLEM, "Redis", f"{advice}; it is {place}")
+        yield Finding(Level.PROBLEM, "Redis", f"{advice}; it is {database}")
         return
     slowest_ms = max((reading.took_s * 1000 for reading in facts.readings.values()), default=0.0)
-    sentence = f"{summary(facts)}; answers in {slowest_ms:.1f} ms: {place}"
+    sentence = f"{summary(facts)}; answers in {slowest_ms:.1f} ms: {database}"
     yield Finding(Level.OK, "Redis", sentence)
     for sentence in problems(facts):
         yield Finding(Level.PROBLEM, "Redis", sentence.removeprefix("Redis "))
@@ -58,17 +58,17 @@ def of_nodes(facts: ClusterFacts, wait_replicas: int) -> Iterator[Finding]:
             for finding in _of_a_node(node, node.reading, wait_replicas):
                 names.setdefault(finding, []).append(node.name)
     for finding, where in names.items():
-        place = "all nodes" if len(where) == len(facts.readings) else ", ".join(where)
-        yield finding._replace(sentence=f"{place}: {finding.sentence}")
+        which = "all nodes" if len(where) == len(facts.readings) else ", ".join(where)
+        yield finding._replace(sentence=f"{which}: {finding.sentence}")
 
 
 def _of_a_node(node: NodeFacts, reading: Reading, wait_replicas: int) -> Iterator[Finding]:
     if reading.info is None:
         yield Finding(Level.WARNING, "Redis", NO_INFO)
     else:
-        yield from of_a_server(reading.info, wait_replicas if node.place.is_master else 0)
-    replicas = (reading.info or {}).get("connected_slaves", node.place.replicas)
-    if node.place.is_master and replicas == wait_replicas > 0:
+        yield from of_a_server(reading.info, wait_replicas if node.is_master else 0)
+    replicas = (reading.info or {}).get("connected_slaves", node.replicas)
+    if node.is_master and replicas == wait_replicas > 0:
         sentence = (
             f"as many replicas as BELLHOP_REDIS_WAIT_REPLICAS, {replicas}: when one of them is promoted, "
             "the new master has one too few, and webhooks are answered 503. Add one replica for each master"

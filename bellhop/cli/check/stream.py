@@ -128,9 +128,9 @@ def template_findings(subject: str, types: Mapping[str, CallType], settings: Set
             continue
         apps = [app for provider, app in settings.push_apps if provider == push.provider]
         if missing := without_ours(push, templates, apps):
-            place = f"the {push.kind} push of call type {push.call_type} through {push.provider}"
+            which = f"the {push.kind} push of call type {push.call_type} through {push.provider}"
             advice = "Run `bellhop import-stream-templates` to take it over (docs/pushes.md)"
-            sentence = f"{place} has {', '.join(missing)} at Stream, and not in your own pushes. {advice}"
+            sentence = f"{which} has {', '.join(missing)} at Stream, and not in your own pushes. {advice}"
             yield Finding(Level.WARNING, subject, sentence)
         for reason in push.lost:
             sentence = f"call type {push.call_type}, {push.kind} through {push.provider}: Bellhop cannot send {reason}"

@@ -5,7 +5,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from bellhop.domain.device import Kind, Provider
-from bellhop.domain.own_pushes import NO_TEMPLATES, PushPlace, PushTemplate, PushTemplates, known_values
+from bellhop.domain.own_pushes import NO_TEMPLATES, PushScope, PushTemplate, PushTemplates, known_values
 from bellhop.domain.payloads import (
     ENGLISH,
     RESERVED_KEYS,
@@ -85,10 +85,10 @@ def test_what_cannot_be_filled_in_is_left_out_and_named():
 def test_the_narrower_template_counts_field_by_field():
     templates = PushTemplates(
         {
-            PushPlace(RING, APNS): template(title="all", body="all", data={"a": "all", "b": "all"}, badge=1),
-            PushPlace(RING, APNS, "com.a"): template(title="app", category="app"),
-            PushPlace(RING, APNS, "", "support"): template(title="type", data={"b": "type"}),
-            PushPlace(RING, APNS, "com.a", "support"): template(body="both"),
+            PushScope(RING, APNS): template(title="all", body="all", data={"a": "all", "b": "all"}, badge=1),
+            PushScope(RING, APNS, "com.a"): template(title="app", category="app"),
+            PushScope(RING, APNS, "", "support"): template(title="type", data={"b": "type"}),
+            PushScope(RING, APNS, "com.a", "support"): template(body="both"),
         }
     )
     own = filled(templates.of(RING, APNS, "com.a", "support:7"))
@@ -165,7 +165,7 @@ def test_a_push_with_the_teams_data_fits_its_limit(provider, kind, own):
 
 
 def test_a_plan_uses_the_template_of_each_phones_app():
-    templates = PushTemplates({PushPlace(RING, FCM, "calls"): template(title="{{ receiver.id }}: {{ caller.name }}")})
+    templates = PushTemplates({PushScope(RING, FCM, "calls"): template(title="{{ receiver.id }}: {{ caller.name }}")})
     devices = {"ben": [a_device("ben"), a_device("ben", token="b", app="other"), an_iphone("ben")]}
     pushes = plan(RING, ROUND, devices, ROUND.started_at, templates=templates).pushes
     assert sorted(push.payload.get("title", "") for push in pushes) == ["", "", "ben: Sara Lind"]
@@ -182,8 +182,8 @@ def test_without_templates_nothing_is_rendered_or_copied(monkeypatch):
 def test_a_second_ring_has_the_tables_of_the_ring_and_its_own():
     """Its own tables count over those of the ring, field by field; without any, it has Bellhop's texts."""
     phone = an_iphone(kind=Kind.ALERT)
-    ring_table = {PushPlace(RING, APNS): template(title="From {{ caller.name }}", data={"picture": "p"})}
-    own_table = {PushPlace(PushKind.SECOND_RING, APNS): template(sound="ring.caf", data={"again": "1"})}
+    ring_table = {PushScope(RING, APNS): template(title="From {{ caller.name }}", data={"picture": "p"})}
+    own_table = {PushScope(PushKind.SECOND_RING, APNS): template(sound="ring.caf", data={"again": "1"})}
 
     def built(tables):
         (push,) = plan(

@@ -7,7 +7,7 @@ import pytest
 
 from bellhop.domain.device import Device, Kind, Platform, Provider, RingsBy
 from bellhop.domain.outcomes import Outcome
-from bellhop.domain.own_pushes import PushPlace, PushTemplate, PushTemplates
+from bellhop.domain.own_pushes import PushScope, PushTemplate, PushTemplates
 from bellhop.domain.plan import Skip, plan
 from bellhop.domain.push import PushKind
 from bellhop.domain.text_template import TextTemplate
@@ -183,7 +183,7 @@ def test_a_phone_that_rings_by_alerts_gets_no_voip_push():
 )
 def test_an_alert_that_rings_has_the_teams_ringtone(own, sound):
     tables = {
-        PushPlace(kind, Provider.APNS): PushTemplate(
+        PushScope(kind, Provider.APNS): PushTemplate(
             {name: {"": TextTemplate(text, [])} for name, text in fields.items()}
         )
         for kind, fields in own.items()

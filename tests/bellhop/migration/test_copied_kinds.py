@@ -3,7 +3,7 @@
 import inspect
 
 from bellhop.migration.copied_kinds import KINDS, KindToCopy, kind_of
-from bellhop.privacy.places import PLACES
+from bellhop.privacy.key_kinds import KEY_KINDS
 from bellhop.store import keys
 
 BUILT = {
@@ -21,6 +21,6 @@ def test_every_kind_of_key_has_its_decision():
 
 
 def test_copied_keys_have_the_type_by_which_they_are_copied():
-    types = {kind_of(place.start): place.kind for place in PLACES}
+    types = {kind_of(kind.start): kind.type for kind in KEY_KINDS}
     copied = {kind: decision.type for kind, decision in KINDS.items() if isinstance(decision, KindToCopy)}
     assert {kind: types.get(kind, type_) for kind, type_ in copied.items()} == copied

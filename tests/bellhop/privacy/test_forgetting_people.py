@@ -19,8 +19,8 @@ from bellhop.domain.phone import PhoneHealth
 from bellhop.domain.user import Preferences
 from bellhop.explain.explanation import explain
 from bellhop.privacy.forgetting_people import DAY_US, KnownForgotten, erase_due, forget, lift
+from bellhop.privacy.key_kinds import KEY_KINDS, kind_of_key
 from bellhop.privacy.person_export import OTHER, export
-from bellhop.privacy.places import PLACES, place_of
 from bellhop.queue.job_payloads import RejectRef, job
 from bellhop.queue.names import REJECT_JOB, SEND_EVENTS_JOB
 from bellhop.queue.rq_job import inflated
@@ -232,7 +232,7 @@ def test_no_key_and_no_value_names_a_forgotten_person(history):
     for _ in range(12):
         history.happen()
     history.deliver()
-    assert len({place_of(key.decode()).start for key in traces(history.client) if place_of(key.decode())}) > 12
+    assert len({kind_of_key(key.decode()).start for key in traces(history.client) if kind_of_key(key.decode())}) > 12
     person = history.forget()
     history.erase()
     assert {key: everything(history.client)[key] for key in traces(history.client)} == {}
@@ -337,10 +337,10 @@ def test_the_table_has_every_kind_of_key_that_names_a_person(history):
         history.happen()
     history.deliver()
     named = traces(history.client)
-    assert [key for key in named if place_of(key.decode()) is None] == []
-    kinds = {place_of(key.decode()).start: history.client.type(key).decode() for key in named}
-    assert kinds == {place.start: place.kind for place in PLACES}, "each of the table is tested"
-    assert len({place.start for place in PLACES}) == len(PLACES)
+    assert [key for key in named if kind_of_key(key.decode()) is None] == []
+    kinds = {kind_of_key(key.decode()).start: history.client.type(key).decode() for key in named}
+    assert kinds == {kind.start: kind.type for kind in KEY_KINDS}, "each of the table is tested"
+    assert len({kind.start for kind in KEY_KINDS}) == len(KEY_KINDS)
     document = run_blocking(export("default", JANE, ALONE), history.client)
     exported = {key.key for key in document.keys}
     of_others = {f"bellhop:{kind}:default:ben" for kind in ("person", "held-back")}
@@ -372,7 +372,7 @@ def test_an_export_has_other_peoples_ids_and_no_more(history):
 
 
 def test_every_key_of_one_user_is_in_the_table():
-    starts = {place.start for place in PLACES}
+    starts = {kind.start for kind in KEY_KINDS}
     for function in (value for value in vars(keys).values() if inspect.isfunction(value)):
         parameters = inspect.signature(function).parameters
         if parameters.keys() & {"user_id", "caller_id"}:

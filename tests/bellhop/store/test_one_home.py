@@ -8,7 +8,7 @@ import redis
 from bellhop.store import keys
 from bellhop.store.blocking_client import run_script
 from bellhop.store.homes import ALONE, Home, Partition
-from bellhop.store.scripts import placed, sha1
+from bellhop.store.scripts import in_partition, sha1
 from tests.bellhop.store.test_script_homes import COMMANDS
 from tests.bellhop.store.test_scripts_that_fail import SCRIPTS
 from tests.one_home import common_home, each_command_has_one_home, violations
@@ -38,11 +38,11 @@ def run_all(redis_client, partition):
         redis_client.flushdb()
         redis_client.set(partition.key(keys.lease_key("w-1")), "1")
         for each in [*before, command]:
-            run_script(redis_client, placed(each, partition))
+            run_script(redis_client, in_partition(each, partition))
         found |= set(redis_client.scan_iter())
     for command in COMMANDS:
         with contextlib.suppress(redis.ResponseError):  # some of them have no arguments
-            run_script(redis_client, placed(command, partition))
+            run_script(redis_client, in_partition(command, partition))
     return found | set(redis_client.scan_iter())
 
 

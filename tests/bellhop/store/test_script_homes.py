@@ -177,7 +177,8 @@ COMMANDS = (
     queue_scripts.requeue_failed("rings", "1", ""),
     queue_scripts.tend(
         *("w-1", queue_scripts.TendedQueues(["rings"]), {}),
-        **{"place": "here", "pid": 1, "lease_ms": 1, "silence_ms": 1, "turn_ms": 1, "registration_s": 1, "kept_s": 1},
+        pid_namespace="here",
+        **{"pid": 1, "lease_ms": 1, "silence_ms": 1, "turn_ms": 1, "registration_s": 1, "kept_s": 1},
     ),
     queue_scripts.reap_workers(["rings"], lease_ms=1, silence_ms=1, limit=1),
     queue_scripts.enqueue_scheduled(["rings"], limit=1),

@@ -5,7 +5,7 @@ import pytest
 from bellhop.clock import Micros
 from bellhop.domain.device import Kind, Platform, Provider
 from bellhop.domain.outcomes import AttemptResult, Outcome
-from bellhop.domain.own_pushes import NO_TEMPLATES, PushPlace, PushTemplate, PushTemplates
+from bellhop.domain.own_pushes import NO_TEMPLATES, PushScope, PushTemplate, PushTemplates
 from bellhop.domain.push import PushKind
 from bellhop.domain.user import Preferences
 from bellhop.store import registry
@@ -25,7 +25,7 @@ IPHONE, IPHONE_AT_GOOGLE, ANDROID = (
     a_device(token="android"),
 )
 PHONES = {IPHONE.token: "iphone", IPHONE_AT_GOOGLE.token: "iphone at google", ANDROID.token: "android"}
-BADGE_1 = PushTemplates({PushPlace(PushKind.MISSED, Provider.APNS): PushTemplate(badge=1)})
+BADGE_1 = PushTemplates({PushScope(PushKind.MISSED, Provider.APNS): PushTemplate(badge=1)})
 
 
 class Provided:

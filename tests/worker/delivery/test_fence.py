@@ -454,7 +454,7 @@ async def test_a_thousand_devices_are_claimed_in_two_calls(store, redis_url):
     called = []
 
     class Counting:
-        def place_of(self, key):
+        def server_of_key(self, key):
             return "one server has all tokens"
 
         async def together(self, owners, command, in_order=True):

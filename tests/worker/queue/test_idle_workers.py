@@ -21,7 +21,7 @@ from worker.queue.isolation import Isolation
 from worker.queue.job_store import JobStore
 from worker.queue.lease import Lease
 from worker.queue.maintenance import Maintenance
-from worker.queue.process_place import process_place
+from worker.queue.pid_namespace import pid_namespace
 from worker.queue.running_jobs import Handler, RunningJobs
 from worker.queue.worker_setup import QueueNames
 
@@ -68,8 +68,8 @@ def others(client: redis.Redis, count: int) -> None:
     for number in range(count):
         client.sadd(WORKERS, f"other-{number}")
         client.set(lease_key(f"other-{number}"), 1)
-        place = {"place": process_place(), "pid": os.getpid(), "queues": "rings"}
-        client.hset(rq_worker_key(f"other-{number}"), mapping=place)
+        process = {"place": pid_namespace(), "pid": os.getpid(), "queues": "rings"}
+        client.hset(rq_worker_key(f"other-{number}"), mapping=process)
 
 
 @pytest.mark.parametrize("count", [1, 1000])
@@ -95,7 +95,7 @@ async def test_the_turn_costs_few_commands_if_nothing_is_due(redis_client: redis
     await lease.renew()
     await lease.store.load_scripts()
     redis_client.set("bellhop:workers:calm_since", 1)  # so that it looks for the dead
-    redis_client.delete("bellhop:workers:turn", neighbours_turn_key(process_place()))
+    redis_client.delete("bellhop:workers:turn", neighbours_turn_key(pid_namespace()))
     assert await commands(redis_client, lease.renew) <= 13 + 1, "one more after a pause of this machine"
     assert lease.has_turn
     assert not any(event.is_set() for event in lease.due.values())
@@ -215,7 +215,7 @@ async def test_the_turn_of_a_dead_worker_ends(redis_client: redis.Redis, make_le
 
 async def test_the_death_of_the_neighbours_worker_is_seen(redis_client: redis.Redis, make_lease: MakeLease) -> None:
     sleeper = await asyncio.create_subprocess_exec(sys.executable, "-c", "import time; time.sleep(600)")
-    turn = neighbours_turn_key(process_place())
+    turn = neighbours_turn_key(pid_namespace())
     redis_client.set(turn, sleeper.pid)
     lease = make_lease("mine")
     await lease.renew()

@@ -273,7 +273,7 @@ async def test_a_job_for_the_last_take_of_a_removed_worker_is_found(
             await renew_for(mine, LEASE_S)
 
 
-async def test_a_worker_of_another_place_is_left_to_its_lease(
+async def test_a_worker_of_another_pid_namespace_is_left_to_its_lease(
     queue_client: QueueClient, redis_url: str, make_lease: MakeLease
 ) -> None:
     hold(queue_client, "far", "held")

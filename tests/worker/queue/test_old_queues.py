@@ -14,7 +14,7 @@ from rq.serializers import JSONSerializer
 from bellhop.store import queue_scripts
 from bellhop.store.blocking_client import run_script
 from bellhop.store.keys import Registry, inflight_key, rq_job_key, rq_queue_key, rq_registry_key
-from bellhop.store.queue_scripts import Place
+from bellhop.store.queue_scripts import JobState
 from bellhop.store.scripts import Command
 from tests.worker.queue.conftest import QueueClient, StartWorker, eventually, script_us
 
@@ -24,8 +24,8 @@ OURS = ["jobs.sleep", "jobs.fail"]
 Move = Callable[..., Any]
 
 
-def move_command(place: Place = "waiting", start: int = 0, limit: int = 100) -> Command:
-    return queue_scripts.move_jobs(OLD, NEW, place, start, limit=limit, job_names=OURS)
+def move_command(state: JobState = "waiting", start: int = 0, limit: int = 100) -> Command:
+    return queue_scripts.move_jobs(OLD, NEW, state, start, limit=limit, job_names=OURS)
 
 
 @pytest.fixture
@@ -69,14 +69,14 @@ def test_a_job_that_rqs_tools_wrote_again_is_known_as_ours(queue_client: QueueCl
     assert move() == [0, 1]
 
 
-@pytest.mark.parametrize("place", ["scheduled", "failed", "finished"])
-def test_registries_are_moved_too(queue_client: QueueClient, move: Move, place: Registry) -> None:
+@pytest.mark.parametrize("state", ["scheduled", "failed", "finished"])
+def test_registries_are_moved_too(queue_client: QueueClient, move: Move, state: Registry) -> None:
     theirs(queue_client, "a")
     ours(queue_client, "ours")
-    queue_client.redis.zadd(rq_registry_key(place, OLD), {"a": 1, "ours": 2.5, "gone": 3})  # type: ignore[arg-type]
-    assert move(place) == [0, 1]
+    queue_client.redis.zadd(rq_registry_key(state, OLD), {"a": 1, "ours": 2.5, "gone": 3})  # type: ignore[arg-type]
+    assert move(state) == [0, 1]
     old, new = (
-        queue_client.redis.zrange(rq_registry_key(place, queue), 0, -1, withscores=True) for queue in (OLD, NEW)
+        queue_client.redis.zrange(rq_registry_key(state, queue), 0, -1, withscores=True) for queue in (OLD, NEW)
     )  # type: ignore[arg-type]
     assert (old, new) == ([(b"a", 1.0), (b"gone", 3.0)], [(b"ours", 2.5)])
 

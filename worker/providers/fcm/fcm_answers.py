@@ -15,7 +15,7 @@ DOCUMENTED_WAIT_S = {Outcome.THROTTLED: Seconds(60.0), Outcome.UNAVAILABLE: Seco
 
 
 class Sign(NamedTuple):
-    """One fact in an error: the place and the word that stands there."""
+    """One fact in an error: the field and the word that stands there."""
 
     where: str
     """FcmError (its errorCode), BadRequest (a field), ErrorInfo (its reason), or text (the error's message)."""

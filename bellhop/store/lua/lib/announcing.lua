@@ -1,7 +1,7 @@
 -- include: lib/enqueue
 -- Announce facts about users in a round, each once. The round records them. bellhop/audience.py builds the items.
 
--- Returns three keys: the outbox, who drains it, and the start of the keys of all jobs. `first_key` is the place of the first one
+-- Returns three keys: the outbox, who drains it, and the start of the keys of all jobs. `first_key` is the position of the first
 -- in KEYS (bellhop/store/job_keys.py).
 local function outbox_keys(outbox)
   return unpack(KEYS, tonumber(outbox.first_key), tonumber(outbox.first_key) + 2)

@@ -40,7 +40,7 @@ local function put_on_queue(job, keys, waits)
 end
 
 -- Puts a job that is stored on its queue, or into its tenant's list if it must wait for the tenant's turn.
-local function put_in_place(job, keys)
+local function let_wait(job, keys)
   local failure = put_on_queue(job, keys, waits_for_turn(job, keys))
   if failure then error(failure.err) end
 end
@@ -50,7 +50,7 @@ local function enqueue(job, created, keys)
   keys = keys or keys_of(job)
   store_job(job, keys, created, 'queued')
   redis.call('SADD', keys.queues, keys.waiting)
-  put_in_place(job, keys)
+  let_wait(job, keys)
 end
 
 local function schedule(job, created, at)

@@ -9,8 +9,8 @@ end
 local function count_repeat(claim, value, trail, line, length)
   local times, first = string.match(value, '^(%d+) (.*)$')
   times, first = tonumber(times or 0), first or line
-  local place = times > 0 and redis.call('LPOS', trail, line_of_repeat(first, times), 'RANK', -1)
+  local position = times > 0 and redis.call('LPOS', trail, line_of_repeat(first, times), 'RANK', -1)
   local counted = line_of_repeat(first, times + 1)
-  if place then redis.call('LSET', trail, place, counted) else push_to_trail(trail, { counted }, length) end
+  if position then redis.call('LSET', trail, position, counted) else push_to_trail(trail, { counted }, length) end
   redis.call('SET', claim, times + 1 .. ' ' .. first, 'KEEPTTL')
 end

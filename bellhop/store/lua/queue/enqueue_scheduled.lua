@@ -15,10 +15,10 @@ local function remove_expired(registry)
   if expired > limit then more = 1 end
 end
 
-local function put_back_in_place(queue, id, tenant)
+local function let_wait_again(queue, id, tenant)
   local own = in_turn and tenant and queue.of_tenant .. tenant
   local keys = { waiting = queue.waiting, own = own, turns = queue.turns, queues = lists }
-  put_in_place({ id = id, tenant = own and tenant }, keys)
+  let_wait({ id = id, tenant = own and tenant }, keys)
 end
 
 -- A worker that died, or that takes no job of a tenant now, may have taken the last job of the queue while jobs wait in lists.
@@ -34,7 +34,7 @@ for _, queue in ipairs(queues_from(7)) do
   for _, id in ipairs(due) do
     local status, tenant = unpack(job_fields(id, 'status', 'tenant'), 1, 2)
     if status == 'scheduled' then
-      put_back_in_place(queue, id, tenant)
+      let_wait_again(queue, id, tenant)
       redis.call('HSET', job_prefix .. id, 'status', 'queued', 'enqueued_at', iso(now))
     end
     -- This comes last: if a command before it fails, the job is queued again. A worker begins it once.

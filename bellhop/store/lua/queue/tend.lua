@@ -3,20 +3,20 @@
 -- learns what is due in the partition. The scripts that do it look again by themselves.
 -- KEYS: lib/worker_keys.lua, then the worker's queues by old names, the other queues that it serves, those that only other workers
 --       serve; then RQ's list of jobs between queue and start, of each queue by its name now
--- ARGV: worker, its place ("" if it is not known), its pid, lease ms, longest pause between renewals ms, how long a turn lasts
---       ms, ttl of RQ's registration s (0 if it is not due), number of old names, number of queues served by their names now,
---       number of the others, "turns" if jobs of several tenants may wait, how many s a failed job is kept, for how many s
+-- ARGV: worker, its pid namespace ("" if it is not known), its pid, lease ms, longest pause between renewals ms, how long a turn
+--       lasts ms, ttl of RQ's registration s (0 if it is not due), number of old names, number of queues served by their names
+--       now, number of the others, "turns" if jobs of several tenants may wait, how many s a failed job is kept, for how many s
 --       after that a failed job is due, "waiting" if the worker must know which queues have jobs, then fields and values of
 --       RQ's worker hash
 -- Returns whether the lease had ended (or is new), whether `rq suspend` is in force, whether there are jobs on the worker's
--- in-flight lists, the worker whose turn it is, the pid whose turn it is to look after its neighbours ("" without place), the
--- time µs, what is due ("dead workers", "agenda", "scheduled jobs", "foreign workers"), and the positions of the queues that have
--- jobs, among those that the worker serves by their names now.
+-- in-flight lists, the worker whose turn it is, the pid whose turn it is to look after its neighbours ("" if they are
+-- not known), the time µs, what is due ("dead workers", "agenda", "scheduled jobs", "foreign workers"), and the positions of the
+-- queues that have jobs, among those that the worker serves by their names now.
 -- include: lib/clock
 -- include: lib/worker_keys
 -- include: lib/dead_workers
-local worker, place, lease, rq_worker = ARGV[1], ARGV[2], lease_prefix .. ARGV[1], rq_worker_prefix .. ARGV[1]
-local neighbours_turn_key = neighbours_turn_prefix .. place
+local worker, pid_namespace, lease, rq_worker = ARGV[1], ARGV[2], lease_prefix .. ARGV[1], rq_worker_prefix .. ARGV[1]
+local neighbours_turn_key = neighbours_turn_prefix .. pid_namespace
 local olds, taken, others = tonumber(ARGV[8]), tonumber(ARGV[9]), tonumber(ARGV[10])
 local first_taken, first_between = first_queue + 9 * olds, first_queue + 9 * (olds + taken + others)
 local now, longest_ms = now_us(), tonumber(ARGV[5])
@@ -47,7 +47,7 @@ if not turn then
   turn = worker
   redis.call('SET', turn_key, worker, 'PX', ARGV[6])
 end
-if place ~= '' and not neighbours_turn then
+if pid_namespace ~= '' and not neighbours_turn then
   neighbours_turn = ARGV[3]
   redis.call('SET', neighbours_turn_key, ARGV[3], 'PX', ARGV[6])
 end

@@ -6,7 +6,7 @@ from pathlib import Path
 
 
 @cache
-def process_place() -> str:
+def pid_namespace() -> str:
     """Name one boot of one machine and one pid namespace of it: there, a pid means the same process to all.
 
     Empty if it cannot be found out (no Linux).
@@ -19,7 +19,7 @@ def process_place() -> str:
 
 
 def is_alive(pid: int) -> bool:
-    """Whether a process of this place lives. True if that cannot be found out."""
+    """Whether a process of this pid namespace lives. True if that cannot be found out."""
     if pid <= 0:  # to os.kill, these name groups of processes
         return False
     try:

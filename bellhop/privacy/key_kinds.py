@@ -24,14 +24,14 @@ DYING = keys.token_window_key("dying-users", "", "", 0).removesuffix("::0")
 """The start of the keys of users whose tokens died lately."""
 WITHOUT_TENANT = (EMAILS, DYING, keys.start_of(keys.dead_letters_key("")), keys.start_of(keys.rq_job_key("")))
 """The starts of keys that do not name the tenant. Their values name it."""
-Kind = Literal["hash", "list", "set", "zset", "string"]
+KeyType = Literal["hash", "list", "set", "zset", "string"]
 
 
 class KeyKind(NamedTuple):
     """A kind of key."""
 
     start: str
-    kind: Kind
+    type: KeyType
     about: str
     """What the key holds about a person, for the export."""
     change: Change | None = None
@@ -45,15 +45,15 @@ class KeyKind(NamedTuple):
         return "version" if self.start == keys.CALL_PREFIX else ""
 
 
-def _of_user(key: str, kind: Kind, about: str, after: str = "") -> KeyKind:
-    return KeyKind(keys.start_of(key), kind, about, after=after)
+def _of_user(key: str, type_: KeyType, about: str, after: str = "") -> KeyKind:
+    return KeyKind(keys.start_of(key), type_, about, after=after)
 
 
-def _shared(key: str, kind: Kind, about: str, change: Change) -> KeyKind:
-    return KeyKind(keys.start_of(key), kind, about, change)
+def _shared(key: str, type_: KeyType, about: str, change: Change) -> KeyKind:
+    return KeyKind(keys.start_of(key), type_, about, change)
 
 
-PLACES = (
+KEY_KINDS = (
     _of_user(keys.devices_key("", ""), "hash", "devices and their push tokens"),
     _shared(
         keys.user_key("", ""), "hash", "contact, preferences, disabled phones, times that Stream gives", entries.wishes
@@ -85,7 +85,7 @@ PLACES = (
 """All kinds of keys that hold a person."""
 OF_TWO_USERS = (keys.start_of(keys.held_back_key("", "")), keys.start_of(keys.user_key("", "")))
 """The starts of keys that belong to one user, with entries that name callers."""
-READS: dict[Kind, Callable[[str], tuple[str | int, ...]]] = {
+READS: dict[KeyType, Callable[[str], tuple[str | int, ...]]] = {
     "hash": lambda key: ("HGETALL", key),
     "list": lambda key: ("LRANGE", key, 0, -1),
     "set": lambda key: ("SMEMBERS", key),
@@ -94,55 +94,55 @@ READS: dict[Kind, Callable[[str], tuple[str | int, ...]]] = {
 }
 
 
-def place_of(key: str) -> KeyKind | None:
+def kind_of_key(key: str) -> KeyKind | None:
     """Return the kind of a key; None if it names no person."""
     name = without_tag(key)
-    return next((place for place in PLACES if name.startswith(place.start)), None)
+    return next((kind for kind in KEY_KINDS if name.startswith(kind.start)), None)
 
 
-def known_place(key: str) -> KeyKind:
+def known_kind(key: str) -> KeyKind:
     """Return the kind of a key that the table is known to have."""
-    place = place_of(key)
-    assert place is not None  # noqa: S101 - the caller has built the key by `keys`
-    return place
+    kind = kind_of_key(key)
+    assert kind is not None  # noqa: S101 - the caller has built the key by `keys`
+    return kind
 
 
-def context_of(key: str, place: KeyKind, people: People) -> Context:
+def context_of(key: str, kind: KeyKind, people: People) -> Context:
     """Return what is known of a key before its entries are read."""
-    return Context(people, parts_of(key, place)[0], set())
+    return Context(people, parts_of(key, kind)[0], set())
 
 
-def belongs_to(key: str, place: KeyKind, people: People) -> bool:
+def belongs_to(key: str, kind: KeyKind, people: People) -> bool:
     """Return whether the whole key is about one of these people."""
-    if place.change is not None and place.start not in OF_TWO_USERS:
+    if kind.change is not None and kind.start not in OF_TWO_USERS:
         return False
-    tenant, user = parts_of(key, place)
-    return bool(people.of(tenant)(user.rpartition(":")[0] if place.after else user))
+    tenant, user = parts_of(key, kind)
+    return bool(people.of(tenant)(user.rpartition(":")[0] if kind.after else user))
 
 
-def parts_of(key: str, place: KeyKind) -> tuple[str, str]:
+def parts_of(key: str, kind: KeyKind) -> tuple[str, str]:
     """Return the tenant in a key (empty if it has none), and what follows it."""
-    rest = without_tag(key).removeprefix(place.start)
-    if place.start in WITHOUT_TENANT:
+    rest = without_tag(key).removeprefix(kind.start)
+    if kind.start in WITHOUT_TENANT:
         return "", rest
-    if place.start == OUTBOXES:
+    if kind.start == OUTBOXES:
         rest = rest.partition(":")[2]
     tenant, _, rest = rest.partition(":")
     return tenant, rest
 
 
-def read_entries(place: KeyKind, answer: object) -> list[Entry]:
+def read_entries(kind: KeyKind, answer: object) -> list[Entry]:
     """Read the entries from Redis's answer to the command of READS."""
     if isinstance(answer, dict):
         return [Entry(name, value) for name, value in answer.items()]
     if not isinstance(answer, list | set):
         return [Entry(b"", answer)] if isinstance(answer, bytes) else []
     values: Sequence[Any] = list(answer)
-    if place.kind == "set":
+    if kind.type == "set":
         return [Entry(value, b"") for value in values]
-    if place.kind == "list":
+    if kind.type == "list":
         return [Entry(str(index).encode(), value) for index, value in enumerate(values)]
-    if place.kind == "zset":
+    if kind.type == "zset":
         return [Entry(name, _score(score)) for name, score in with_scores(values)]
     return [Entry(name, value) for name, value in zip(values[::2], values[1::2], strict=True)]
 
@@ -164,16 +164,16 @@ class Found(NamedTuple):
     change: Entry | None
 
 
-def found_in(context: Context, place: KeyKind, stored: Sequence[Entry]) -> list[Found]:
+def found_in(context: Context, kind: KeyKind, stored: Sequence[Entry]) -> list[Found]:
     """Return the entries that name these people, with their changes.
 
     If an entry names a person, all entries are changed once more: only then are all names known that must be taken out
     of the texts that users wrote.
     """
-    if place.change is None:
+    if kind.change is None:
         return []
-    changes = [place.change(context, entry) for entry in stored]
+    changes = [kind.change(context, entry) for entry in stored]
     if changes == list(stored):
         return []
-    pairs = [Found(entry, place.change(context, entry)) for entry in stored]
+    pairs = [Found(entry, kind.change(context, entry)) for entry in stored]
     return [pair for pair in pairs if pair.change != pair.entry]
