@@ -18,6 +18,7 @@ from bellhop.sandbox.redis_server import RedisServer
 from bellhop.sandbox.tls import Authority
 from bellhop.store import call_scripts, scripts
 from bellhop.store.async_client import Store
+from bellhop.store.retry import until_redis_answers
 from tests.proxy import Proxy
 
 HUNG_S = 60
@@ -68,12 +69,13 @@ async def test_one_call_that_redis_refuses_spoils_no_other(store: Store) -> None
     assert (answers[0], type(answers[1]), answers[2]) == (b"a", ResponseError, b"b")
 
 
-async def test_a_cancelled_call_leaves_no_answer_to_the_next(store: Store) -> None:
-    blocked = asyncio.create_task(store.call("BLPOP", "empty", 0.3))
+async def test_a_cancelled_call_leaves_no_answer_to_the_next(store: Store, redis_client: redis.Redis) -> None:
+    blocked = asyncio.create_task(store.call("BLPOP", "empty", 0))
     await asyncio.sleep(0.1)
     blocked.cancel()
     with pytest.raises(asyncio.CancelledError):
         await blocked
+    redis_client.rpush("empty", "not mine")
     assert await store.call("ECHO", "mine") == b"mine"
 
 
@@ -117,8 +119,7 @@ async def test_a_hung_redis_raises_and_is_forgiven(own_redis: RedisServer) -> No
         os.kill(own_redis.pid, signal.SIGCONT)
     assert {type(result) for result in results} <= {RedisTimeoutError, RedisConnectionError}
     assert RedisTimeoutError in {type(result) for result in results}
-    await asyncio.sleep(0.1)
-    assert await store.call("ECHO", "back") == b"back"
+    assert await until_redis_answers(lambda: store.call("ECHO", "back")) == b"back"
     await store.close()
 
 
@@ -148,7 +149,8 @@ async def test_a_connection_that_died_in_its_sleep_costs_no_error(redis_url: str
     number = await store.call("CLIENT", "ID")
     with redis.Redis.from_url(redis_url) as other:
         other.client_kill_filter(_id=number)
-    await asyncio.sleep(0.1)
+    while store.connection is not None:
+        await asyncio.sleep(0.01)
     assert await store.call("INCR", "count") == 1
     await store.close()
 

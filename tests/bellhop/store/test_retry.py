@@ -3,7 +3,7 @@
 import asyncio
 
 import pytest
-from redis.exceptions import ResponseError
+from redis.exceptions import RedisError, ResponseError
 
 from bellhop.store.async_client import Store
 from bellhop.store.redis_internals import parse_error
@@ -62,10 +62,20 @@ async def test_a_mistake_of_ours_is_raised_at_once(store):
 async def test_a_redis_busy_with_a_script_is_asked_until_it_is_free(store):
     await store.call("CONFIG", "SET", "lua-time-limit", "1")
     forever = asyncio.create_task(store.client.eval("while true do end", 0))
-    await asyncio.sleep(0.3)
+    while not await is_busy(store):
+        await asyncio.sleep(0.01)
     asking = asyncio.create_task(until_redis_answers(lambda: store.call("PING")))
     await asyncio.sleep(0.3)
+    assert not asking.done()
     await store.call("SCRIPT", "KILL")
     await asyncio.wait_for(asking, 10)
     with pytest.raises(ResponseError):
         await forever
+
+
+async def is_busy(store):
+    try:
+        await store.call("PING")
+    except RedisError as error:
+        return is_away(error)
+    return False
