@@ -1,4 +1,4 @@
-"""A real browser."""
+"""A real browser, and time-outs for a busy machine."""
 
 import shutil
 
@@ -6,7 +6,15 @@ import pytest
 import pytest_asyncio
 from playwright.async_api import async_playwright
 
+from bellhop.clock import Seconds
 from tests.webhook.console.played_calls import FLAGS
+
+
+@pytest.fixture(autouse=True)
+def patience_with_redis(monkeypatch):
+    """Let a Redis of a busy machine answer late. A test of a Redis that hangs sets a time-out of its own."""
+    for name in ("REDIS_TIMEOUT_S", "FORMER_TIMEOUT_S"):
+        monkeypatch.setattr(f"webhook.context.{name}", Seconds(20.0))
 
 
 @pytest_asyncio.fixture(scope="session", loop_scope="session")

@@ -10,7 +10,7 @@ import pytest
 import redis
 from structlog.testing import capture_logs
 
-from bellhop.clock import Micros
+from bellhop.clock import Micros, Seconds
 from bellhop.domain.call import Stamp
 from bellhop.domain.clock_offset import ClockOffset
 from bellhop.domain.ticket import Ticket, sign_ticket
@@ -248,6 +248,7 @@ def test_a_wrong_former_url_costs_no_ring(new, call, url):
 
 def test_one_webhook_waits_for_a_former_redis_that_hangs(new, own_redis, monkeypatch):
     Redis(own_redis.url)
+    monkeypatch.setattr("webhook.context.FORMER_TIMEOUT_S", Seconds(0.5))
     web = Web(new.url, own_redis.url)
     former, looks = web.app.extensions["context"].former.intake_redis, []
     together_there = former.together
