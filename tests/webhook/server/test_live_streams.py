@@ -5,6 +5,7 @@ import json
 import os
 import signal
 import socket
+import threading
 import time
 from contextlib import asynccontextmanager, suppress
 from dataclasses import replace
@@ -24,6 +25,7 @@ from bellhop.telemetry.web_processes import OWN_ENTRY
 from tests.factories import a_round, web_settings
 from tests.waiting import come_true
 from webhook.app import create_app
+from webhook.auth import LEEWAY_S
 from webhook.live_reader import offer_streams
 from webhook.security_headers import HEADERS
 from webhook.server import http_connection, live_stream, request_server
@@ -351,8 +353,9 @@ async def test_streams_take_no_connection_from_others(redis_url, ring):
 
 @pytest.mark.parametrize("ends", ["its time", "its token"])
 async def test_a_stream_ends_and_tells_the_client_to_come_back(redis_url, ring, ends):
-    claims = SERVER | ({"exp": time.time() - 9} if ends == "its token" else {})  # expired, but within the leeway
     async with serving(redis_url, live_stream_s=1 if ends == "its time" else 600) as server:
+        # The token has expired, but is valid for 4 more seconds.
+        claims = SERVER | ({"exp": time.time() - LEEWAY_S + 4} if ends == "its token" else {})
         client = await connect(server, request(claims))
         assert await client.head() == 200
         assert (await client.event("reconnect"))["data"]["reason"] == "time_over"
@@ -419,8 +422,12 @@ async def test_what_follows_the_request_is_not_read(redis_url, redis_client, rin
 async def test_a_client_that_leaves_frees_its_stream(redis_url, ring, leaves):
     async with serving(redis_url) as server:
         if leaves == "left before the answer":
+            app, has_left = server._app, threading.Event()
+            server._app = lambda *request: has_left.wait(30) and app(*request)
             client = await connect(server, request())
             client.writer.write_eof()
+            await come_true(lambda: not any(connection._client_sends for connection in server._connections))
+            has_left.set()
             assert await client.reader.read() == b""
             await client.close()
         else:
