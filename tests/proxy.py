@@ -3,7 +3,6 @@
 import contextlib
 import socket
 import threading
-import time
 from dataclasses import dataclass, field
 from typing import Self
 
@@ -12,13 +11,14 @@ from typing import Self
 class Loss:
     """Lose the next answer with `answer` in it to a request with `request` in it; without one, that request itself.
 
-    With `late_s` it is not lost, but passed on after so many seconds.
+    With `late_s` it is not lost, but passed on after so many seconds, or when `pass_on` is set before.
     """
 
     request: bytes
     answer: bytes | None
     late_s: float = 0.0
     happened: threading.Event = field(default_factory=threading.Event)
+    pass_on: threading.Event = field(default_factory=threading.Event)
 
 
 class Proxy:
@@ -83,7 +83,7 @@ class Proxy:
             if loss.happened.is_set() or loss.request not in request or (loss.answer is None) != (answer is None):
                 continue
             if loss.answer is None or (answer is not None and loss.answer in answer):
-                time.sleep(loss.late_s)
+                loss.pass_on.wait(loss.late_s)
                 loss.happened.set()
                 return not loss.late_s
         return False
