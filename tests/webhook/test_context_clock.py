@@ -1,7 +1,5 @@
 """The time by Redis's clock in the web process, also when Redis answers late."""
 
-import time
-
 import pytest
 from redis.exceptions import ConnectionError as RedisConnectionError
 from redis.exceptions import ResponseError
@@ -12,7 +10,25 @@ from tests.factories import web_settings
 from webhook.context import WebContext
 
 LATE_S = 0.5
-NEAR_S = 0.1
+NEAR_S = 0.001
+
+
+class OwnTime:
+    """Stands for the module `time`: it goes on only while somebody sleeps."""
+
+    def __init__(self):
+        self.now_ns = 1_800_000_000_000_000_000
+
+    def sleep(self, time_s):
+        self.now_ns += round(time_s * 1e9)
+
+    def time_ns(self):
+        return self.now_ns
+
+    def time(self):
+        return self.now_ns / 1e9
+
+    monotonic_ns, monotonic = time_ns, time
 
 
 class TimeServer:
@@ -21,31 +37,42 @@ class TimeServer:
     ahead_s = before_s = after_s = 0.0
     failure = None
 
+    def __init__(self, time):
+        self.time = time
+
     def call(self, *command):
         assert command == ("TIME",)
         if self.failure:
             raise self.failure
-        time.sleep(self.before_s)
-        whole, rest = divmod(time.time() + self.ahead_s, 1)
-        time.sleep(self.after_s)
+        self.time.sleep(self.before_s)
+        whole, rest = divmod(self.time.time() + self.ahead_s, 1)
+        self.time.sleep(self.after_s)
         return int(whole), int(rest * MICROS_PER_SECOND)
 
     def error_s(self, context):
         """How far the context's time is from this server's."""
-        ahead = context.now() / MICROS_PER_SECOND - time.time()
+        ahead = context.now() / MICROS_PER_SECOND - self.time.time()
         return abs(ahead - self.ahead_s)
 
 
 @pytest.fixture
-def context(monkeypatch):
+def own_time(monkeypatch):
+    own_time = OwnTime()
+    for module in ("webhook.context", "bellhop.store.redis_clock"):
+        monkeypatch.setattr(f"{module}.time", own_time)
+    return own_time
+
+
+@pytest.fixture
+def context(own_time, monkeypatch):
     for name in ("CLOCK_MAX_AGE_S", "CLOCK_AWAY_S"):
         monkeypatch.setattr(f"webhook.context.{name}", 0.0)  # each time is a new reading
     return WebContext(web_settings("redis://127.0.0.1:1"))
 
 
 @pytest.fixture
-def server(context):
-    context.intake_redis = server = TimeServer()
+def server(context, own_time):
+    context.intake_redis = server = TimeServer(own_time)
     return server
 
 
