@@ -116,7 +116,7 @@ async def test_the_client_reads_a_call_of_the_stand_in(stream):
     assert unknown.value.status_code == 404
 
 
-async def test_the_client_understands_every_refusal(stream):
+async def test_the_client_understands_every_refusal(stream, one_minute):
     for _ in range(3):
         await stream.client.list_devices(user_id="ben-osei")
     with pytest.raises(StreamRateLimitException) as too_many:

@@ -147,8 +147,12 @@ class Worker:
         await page.evaluate(
             f"navigator.serviceWorker.register('{url}').then(() => navigator.serviceWorker.ready).then(() => 1)"
         )
-        own = [each for each in known if each["scopeURL"] == f"{site.url}/" and not each["isDeleted"]]
-        self.registration = own[-1]["registrationId"]
+
+        def own():
+            return [each for each in known if each["scopeURL"] == f"{site.url}/" and not each["isDeleted"]]
+
+        await come_true(lambda: own() and page.context.service_workers)
+        self.registration = own()[-1]["registrationId"]
         (self.worker,) = page.context.service_workers
         await self.worker.evaluate(COUNT_SHOWN)
         return self
@@ -171,7 +175,7 @@ class Worker:
         raise AssertionError(shown)
 
 
-def a_push(kind, title, left_s=30, **more):
+def a_push(kind, title, left_s=300, **more):
     expires_at = str(int((time.time() + left_s) * 1000))
     texts = {"title": title, "body": "", "missed_title": "Missed call", "missed_body": "You missed a call from Sara"}
     return (
@@ -192,6 +196,7 @@ async def test_the_worker_rings_reports_declines_and_replaces(page, site):
     assert await worker.until_shown([]) == []
 
     await worker.deliver(a_push("ring", "Sara is calling you", call_cid="default:2"))
+    await come_true(lambda: site.events() == ["rang", "declined", "rang"])
     await worker.deliver(
         a_push("missed", "Missed call", body="You missed a call from Sara", receipt="", call_cid="default:2")
     )
@@ -248,8 +253,9 @@ async def test_a_ring_that_comes_twice_rings_once(page, site):
         await worker.deliver(ring)
         (shown,) = await worker.until_shown(["Sara is calling you"])
         assert (shown["silent"], len(shown["buttons"])) == (silent, 2)
+    await come_true(lambda: site.events() == ["rang"] * 2)
     await worker.worker.evaluate(CLICK, "decline")
-    await come_true(lambda: site.events()[-1] == "declined")
+    await come_true(lambda: site.events() == ["rang", "rang", "declined"])
     reports = len(site.reports)
     await worker.deliver(ring)
     assert [shown["buttons"] for shown in await worker.worker.evaluate(SHOWN)] in ([], [[]])

@@ -59,7 +59,7 @@ def rows(page, heading):
 def test_the_page_says_what_came_in_and_what_rang(browser, worker, redis_client):
     worker("w-1", ChannelStatus("apns", "com.example"))
     webhooks = LastWebhooks()
-    webhooks.note("default", "call.ring", int(time.time() * 1e6) - 120_000_000)
+    webhooks.note("default", "call.ring", int(time.time() * 1e6) - 150_000_000)
     webhooks.flush(redis_client)
     turned_away = TurnedAwayCounter()
     turned_away.add("bad_signature", "key", "192.0.2.7", known_app=True)
