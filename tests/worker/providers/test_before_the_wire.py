@@ -6,7 +6,7 @@ import time
 
 import pytest
 
-from bellhop.clock import micros
+from bellhop.clock import micros, seconds
 from bellhop.domain.device import Kind, Provider
 from bellhop.domain.outcomes import Outcome
 from bellhop.domain.plan import plan
@@ -134,7 +134,7 @@ async def test_a_distant_apple_costs_no_ring(store, distant_apple):
 
 async def test_a_worker_frozen_behind_the_fence_rings_no_phone_late(android, google, fcm):
     await fcm.warm()
-    ring = android(for_s=1)
+    ring = android(for_s=3)
 
     class StandingStill:
         """The process is frozen right behind the fence's first word, until the ring is over."""
@@ -145,7 +145,7 @@ async def test_a_worker_frozen_behind_the_fence_rings_no_phone_late(android, goo
             word = await ring.fence.admit(push, attempt_s)
             self.asked += 1
             if self.asked == 1:
-                time.sleep(1.5)
+                time.sleep(max(0.0, seconds(ring.round.deadline) - time.time()) + 0.1)
             return word
 
         async def write(self, record):

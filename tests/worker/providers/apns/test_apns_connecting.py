@@ -91,9 +91,9 @@ def test_a_sender_wants_one_way_to_authenticate(signing_key: tuple[str, str], bo
 async def test_closing_while_connecting_fails_the_waiting_push(apple: AppleStandIn, make_sender: MakeSender) -> None:
     await apple.go_dark()
     sender = make_sender()
-    push = asyncio.create_task(sender.send(ring(), 5))
+    push = asyncio.create_task(sender.send(ring(), 60))
     await asyncio.sleep(0.1)
-    async with asyncio.timeout(2):
+    async with asyncio.timeout(AT_ONCE_S):
         await sender.close()
         assert (await push).outcome is Outcome.UNSENT
 

@@ -9,6 +9,7 @@ from bellhop.domain.device import Environment
 from bellhop.domain.outcomes import Outcome
 from bellhop.sandbox.apple_script import AppleReply, Behaviour, GoAway, Reset, Silence
 from bellhop.sandbox.apple_server import AppleStandIn
+from tests.waiting import come_true
 from tests.worker.providers.apns.apns_pushes import OTHER_TOKEN, TOKEN, MakeSender, ring
 from worker.providers.apns.apns_sender import ApnsSender
 from worker.providers.http2.connection_policy import ConnectionPolicy
@@ -54,9 +55,8 @@ async def test_a_burst_spreads_over_all_connections_and_no_more(apple: AppleStan
         assert {answer.outcome for answer in answers} == {Outcome.ACCEPTED}
 
     async with asyncio.timeout(30):
-        while len(apple.connections) < 3:
+        while len(sender._pools[Environment.PRODUCTION]._connections) < 3:
             await burst()
-    await asyncio.sleep(0.1)
     apple.requests.clear()
     await burst()
     assert {number: used(apple).count(number) for number in used(apple)} == {1: 100, 2: 100, 3: 100}
@@ -94,6 +94,7 @@ async def test_a_server_without_a_header_table_accepts_our_headers(apple: AppleS
 async def test_a_push_without_a_free_stream_in_time_is_unsent(apple: AppleStandIn, sender: ApnsSender) -> None:
     apple.one_stream_at_first = True
     apple.script(TOKEN, Silence())
+    await sender.warm()
     first, second = await asyncio.gather(sender.send(ring(), 0.3), sender.send(ring(OTHER_TOKEN), 0.2))
     assert (first.outcome, second.outcome) == (Outcome.UNKNOWN, Outcome.UNSENT)
     assert (await sender.send(ring(), 5)).outcome is Outcome.ACCEPTED
@@ -111,7 +112,7 @@ async def test_a_push_without_a_free_stream_in_time_is_unsent(apple: AppleStandI
 async def test_after_a_failure_the_next_push_takes_another_connection(
     apple: AppleStandIn, make_sender: MakeSender, failure: Behaviour, outcome: Outcome
 ) -> None:
-    sender = make_sender(max_connections=2)
+    sender = make_sender(max_connections=2, policy=ConnectionPolicy(patience_s=10.0, avoid_s=60.0))
     apple.script(TOKEN, failure)
     assert (await sender.send(ring(), 5)).outcome is outcome
     for _ in range(3):
@@ -165,14 +166,16 @@ async def test_suspected_connections_that_recover_do_not_add_up(apple: AppleStan
 async def test_a_connection_that_answers_its_ping_is_used_again(apple: AppleStandIn, sender: ApnsSender) -> None:
     apple.one_stream_at_first = True
     apple.script(TOKEN, Silence())
-    assert (await sender.send(ring(), 0.1)).outcome is Outcome.UNKNOWN
-    await asyncio.sleep(0.2)
+    await sender.warm()
+    (connection,) = sender._pools[Environment.PRODUCTION]._connections
+    assert (await sender.send(ring(), 0.3)).outcome is Outcome.UNKNOWN
+    await come_true(lambda: connection.usable)
     assert (await sender.send(ring(), 5)).outcome is Outcome.ACCEPTED
     assert used(apple) == [1, 1]
 
 
 async def test_a_dead_idle_connection_is_replaced_before_a_push(apple: AppleStandIn, make_sender: MakeSender) -> None:
-    policy = ConnectionPolicy(ping_every_s=0.1, ping_timeout_s=0.1, min_life_s=0.0)
+    policy = ConnectionPolicy(ping_every_s=0.1, ping_timeout_s=1.0, min_life_s=0.0)
     sender = make_sender(max_connections=1, policy=policy)
     await sender.send(ring(), 5)
     await asyncio.sleep(0.5)
@@ -212,5 +215,5 @@ async def test_closing_lets_requests_in_flight_finish(apple: AppleStandIn, make_
         await asyncio.sleep(0.01)
     await sender.close()
     assert {push.result().outcome for push in pushes} == {Outcome.ACCEPTED}
-    assert not any(connection.open for connection in apple.connections)
+    await come_true(lambda: not any(connection.open for connection in apple.connections))
     assert (await sender.send(ring(), 5)).outcome is Outcome.UNSENT

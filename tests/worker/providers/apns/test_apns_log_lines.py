@@ -9,6 +9,7 @@ import pytest
 from structlog.contextvars import bind_contextvars, get_contextvars, merge_contextvars
 from structlog.testing import capture_logs
 
+from bellhop.domain.outcomes import Outcome
 from bellhop.sandbox.apple_script import GoAway
 from bellhop.sandbox.apple_server import AppleStandIn
 from tests.worker.providers.apns.apns_pushes import TOKEN, MakeSender, ring
@@ -18,22 +19,23 @@ from worker.providers.http2.connection_policy import ConnectionPolicy
 AT_ONCE_S = 5
 
 
-async def job(sender: ApnsSender, webhook: str, timeout_s: float = 5) -> None:
+async def job(sender: ApnsSender, webhook: str, timeout_s: float = 5) -> Outcome:
     """Send a push as a job does: in a task of its own, whose log lines carry the webhook that it is for."""
 
-    async def run() -> None:
+    async def run() -> Outcome:
         bind_contextvars(webhook=webhook)
-        await sender.send(ring(), timeout_s)
+        result = await sender.send(ring(), timeout_s)
         assert get_contextvars() == {"webhook": webhook}
+        return result.outcome
 
-    await asyncio.create_task(run())
+    return await asyncio.create_task(run())
 
 
 async def refuse(apple: AppleStandIn, sender: ApnsSender) -> None:
     apple.stop_listening()
     apple.connections[0].drop()
-    await asyncio.sleep(0.05)
-    await job(sender, "second")
+    while await job(sender, "second") is not Outcome.UNSENT:
+        pass  # the first may leave before the sender knows that the connection is lost
 
 
 async def fall_silent(apple: AppleStandIn, sender: ApnsSender) -> None:

@@ -9,6 +9,7 @@ from bellhop.domain.outcomes import Outcome
 from bellhop.sandbox.apple_script import AppleReply
 from bellhop.sandbox.apple_server import AppleStandIn
 from bellhop.store.async_client import Store
+from tests.waiting import come_true
 from tests.worker.providers.apns.apns_pushes import TOKEN, MakeSender, ring
 from worker.providers.apns.provider_token import MIN_AGE_S, ProviderToken
 from worker.providers.apns.token_store import RENEW_AFTER_S, MemoryTokenStore, RedisTokenStore, SignedToken
@@ -56,7 +57,7 @@ async def test_one_token_serves_many_connections_and_senders(
     senders = [make_sender(token=provider(signing_key, store), max_connections=2) for _ in range(2)]
     answers = await asyncio.gather(*(sender.send(ring(), 10) for sender in senders for _ in range(100)))
     assert {answer.outcome for answer in answers} == {Outcome.ACCEPTED}
-    assert len(apple.connections) == 4
+    await come_true(lambda: len(apple.connections) == 4)
     assert len({request.headers["authorization"] for request in apple.received}) == 1
 
 

@@ -12,6 +12,7 @@ from bellhop.domain.outcomes import Outcome
 from bellhop.sandbox.child_process import free_port
 from bellhop.sandbox.google_script import DROP, EMPTY, SILENCE, GoogleReply, fcm_error, html, slow
 from bellhop.sandbox.google_server import TOKEN_ENDPOINT
+from tests.waiting import come_true
 from worker.providers.fcm import fcm_access
 from worker.providers.fcm.fcm_access import AccessToken, read_token
 from worker.providers.post_session import SessionPolicy
@@ -65,7 +66,7 @@ async def test_a_push_with_a_refused_token_and_no_other_is_unsent(google, fcm, a
     await fcm.warm()
     google.script("phone", EXPIRED)
     google.script(TOKEN_ENDPOINT, SILENCE)
-    answer = await fcm.send(android("phone"), 0.3)
+    answer = await fcm.send(android("phone"), 2)
     assert (answer.outcome, answer.reason) == (Outcome.UNSENT, "TOKEN_ENDPOINT")
     assert google.requests["phone"] == 1
 
@@ -117,7 +118,7 @@ async def test_a_silent_token_endpoint_takes_only_the_time_given(google, fcm, an
 
 
 async def test_a_silent_fetch_ends_and_the_next_push_fetches_again(google, make_fcm, android):
-    fcm = make_fcm(policy=SessionPolicy(token_timeout_s=0.2))
+    fcm = make_fcm(policy=SessionPolicy(token_timeout_s=2))
     google.script(TOKEN_ENDPOINT, SILENCE)
     assert (await fcm.send(android("phone"), 30)).outcome is Outcome.UNSENT
     assert (await fcm.send(android("phone"), 30)).outcome is Outcome.ACCEPTED
@@ -146,6 +147,8 @@ async def test_a_token_is_used_while_it_is_renewed(google, fcm, android):
     google.token_life_s = int(fcm_access.RENEW_BEFORE_S) - 10
     await fcm.warm()
     google.script(TOKEN_ENDPOINT, SILENCE)
+    assert (await fcm.send(android("phone"), 5)).outcome is Outcome.ACCEPTED
+    await come_true(lambda: google.requests[TOKEN_ENDPOINT] == 2)
     for _ in range(5):
         assert (await fcm.send(android("phone"), 5)).outcome is Outcome.ACCEPTED
     assert google.requests[TOKEN_ENDPOINT] == 2
@@ -155,6 +158,8 @@ async def test_a_renewal_that_fails_is_not_tried_with_every_push(google, fcm, an
     google.token_life_s = int(fcm_access.RENEW_BEFORE_S) - 10
     await fcm.warm()
     google.script(TOKEN_ENDPOINT, *[html(503)] * 10)
+    assert (await fcm.send(android("phone"), 5)).outcome is Outcome.ACCEPTED
+    await come_true(lambda: google.requests[TOKEN_ENDPOINT] == 2)
     for _ in range(5):
         assert (await fcm.send(android("phone"), 5)).outcome is Outcome.ACCEPTED
         await asyncio.sleep(0.02)
@@ -165,11 +170,16 @@ async def test_a_renewed_token_is_used(google, fcm, android):
     google.token_life_s = int(fcm_access.RENEW_BEFORE_S) - 10
     await fcm.warm()
     google.token_life_s = 3600
-    for _ in range(20):
-        await fcm.send(android("phone"), 5)
-        await asyncio.sleep(0.01)
-    bearers = {push.headers["Authorization"] for push in google.received}
-    assert google.requests[TOKEN_ENDPOINT] == len(bearers) == 2
+
+    def bearers():
+        return {push.headers["Authorization"] for push in google.received}
+
+    async with asyncio.timeout(AT_ONCE_S):
+        while len(bearers()) < 2:
+            await fcm.send(android("phone"), 5)
+            await asyncio.sleep(0.01)
+    await fcm.send(android("phone"), 5)
+    assert google.requests[TOKEN_ENDPOINT] == len(bearers()) == 2
 
 
 async def test_a_failing_fetch_is_logged_without_key_or_token(google, fcm, android):

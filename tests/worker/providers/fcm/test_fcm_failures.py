@@ -72,12 +72,12 @@ async def test_silence_ends_when_the_time_given_is_over(google, fcm, android):
     await fcm.warm()
     google.script("phone", SILENCE)
     began = time.monotonic()
-    answer, other = await asyncio.gather(fcm.send(android("phone"), 0.3), fcm.send(android("neighbour"), 30))
+    answer, other = await asyncio.gather(fcm.send(android("phone"), 2), fcm.send(android("neighbour"), 30))
     assert (answer.outcome, answer.reason) == (Outcome.UNKNOWN, "TIMEOUT")
     assert google.requests["phone"] == 1
     assert other.outcome is Outcome.ACCEPTED
     assert (await fcm.send(android("phone"), 30)).outcome is Outcome.ACCEPTED
-    assert 0.3 <= time.monotonic() - began < AT_ONCE_S
+    assert 2 <= time.monotonic() - began < AT_ONCE_S
 
 
 async def test_an_idle_connection_that_google_closed_costs_nothing(google, fcm, android):
@@ -91,7 +91,7 @@ async def test_nobody_listening_is_unsent(make_fcm, android):
     assert (answer.outcome, answer.reason) == (Outcome.UNSENT, "CONNECT")
 
 
-@pytest.mark.parametrize(("connect_s", "given_s"), [(1, 60), (60, 1)])
+@pytest.mark.parametrize(("connect_s", "given_s"), [(2, 60), (60, 2)])
 async def test_a_handshake_that_never_ends_is_unsent(make_fcm, android, connect_s, given_s):
     with socket.create_server(("127.0.0.1", 0)) as mute:
         url = f"https://127.0.0.1:{mute.getsockname()[1]}"
