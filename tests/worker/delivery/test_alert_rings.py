@@ -82,10 +82,10 @@ def over_at(store, round_, number, stamp):
 
 async def test_an_alert_rings_and_is_repeated_until_the_deadline(store):
     await register(store, ALERT, VOIP)
-    apple, round_ = Apple(), a_queued_round(for_s=2.0)
+    apple, round_ = Apple(), a_queued_round(for_s=4.0)
     await ring(store, apple, round_, ticket_secret=b"secret")
     assert apple.kinds == ["ring", *["alert_ring"] * (len(apple.kinds) - 1)]
-    assert 3 <= len(apple.kinds) <= 17, "a busy machine sends fewer"
+    assert 4 <= len(apple.kinds) <= 34, "a busy machine sends fewer"
     assert {push.device.key for push in apple.pushes} == {ALERT.key}, "the VoIP token of the same phone is not used"
     first, *more = apple.pushes
     assert len({push.id for push in apple.pushes}) == len(apple.pushes)

@@ -7,6 +7,7 @@ from typing import Any
 
 import pytest
 
+from tests.waiting import come_true
 from worker.delivery.batch import Batch
 
 
@@ -39,6 +40,7 @@ async def no_unhandled_errors() -> AsyncIterator[None]:
     assert unhandled == []
 
 
+AT_ONCE_S = 5
 UNDER_WAY = 4
 """Turns of the event loop after which a call is under way."""
 
@@ -121,7 +123,7 @@ async def test_a_shielded_item_is_answered_after_a_cancellation(items, turns):
     await asyncio.wait(tasks)
     assert all(task.cancelled() for task in tasks)
     doubler.may_answer.set()
-    await asyncio.sleep(0.01)
+    await come_true(lambda: doubler.answered)
     assert doubler.answered == doubler.calls == [list(items)]
 
 
@@ -134,7 +136,7 @@ async def test_a_cancelled_item_leaves_the_others_their_answers(turns, shielded)
     tasks = await hand_in(batch, 1, 2, 3, turns=turns)
     tasks[1].cancel()
     doubler.may_answer.set()
-    first, second, third = await asyncio.wait_for(asyncio.gather(*tasks, return_exceptions=True), 1)
+    first, second, third = await asyncio.wait_for(asyncio.gather(*tasks, return_exceptions=True), AT_ONCE_S)
     assert (first, type(second), third) == (2, asyncio.CancelledError, 6)
 
 
@@ -147,7 +149,7 @@ async def test_a_cancelled_item_leaves_the_others_their_error(shielded):
     tasks[0].cancel()
     doubler.error = ConnectionError("Redis is away")
     doubler.may_answer.set()
-    first, *others = await asyncio.wait_for(asyncio.gather(*tasks, return_exceptions=True), 1)
+    first, *others = await asyncio.wait_for(asyncio.gather(*tasks, return_exceptions=True), AT_ONCE_S)
     assert isinstance(first, asyncio.CancelledError)
     assert others == [doubler.error] * 2
 
@@ -162,4 +164,4 @@ async def test_a_cancelled_single_item_delays_no_other():
         await asyncio.wait([task])
         assert task.cancelled()
     doubler.may_answer.set()
-    assert await asyncio.wait_for(batch(2), 1) == 4
+    assert await asyncio.wait_for(batch(2), AT_ONCE_S) == 4

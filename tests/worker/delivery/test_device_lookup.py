@@ -163,7 +163,7 @@ async def test_a_lookup_is_repeated_when_stream_fails(store, redis_url, per_s):
     ids=["refused permanently", "failing for as long as it rings"],
 )
 async def test_a_user_whose_lookup_fails_has_no_devices(store, redis_url, errors):
-    stream, google, ring = Stream(*errors), Google(), ringing(redis_url, ["ben"], for_s=1)
+    stream, google, ring = Stream(*errors), Google(), ringing(redis_url, ["ben"], for_s=3)
     await worker(store, stream, google, policy=LookupPolicy(pauses_s=(0.2, 0.2))).ring(ring.model_dump())
     skipped = [line for line in await trail_of(store, ring.cid) if line.what == "skipped"]
     assert [(line.user, line.outcome) for line in skipped] == [("ben", "no_devices")]

@@ -34,7 +34,7 @@ from worker.stream_state import StreamState
 
 KEY, SECRET = "key", "secret"
 post = test_settle.post
-AGE_S, WAIT_S = 4, 2
+AGE_S, WAIT_S = 4.5, 2
 """How long ago the ring began, and how long its attempt waits: until it is late."""
 
 

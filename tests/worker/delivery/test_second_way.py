@@ -135,7 +135,7 @@ async def test_a_phone_is_not_rung_again_when_the_time_is_over(store):
     await known(store, VOIP, ALERT)
     phones = Phones()
     async with asyncio.timeout(20):
-        await ring(store, phones, a_queued_round(for_s=1), after_us=Micros(1_500_000))
+        await ring(store, phones, a_queued_round(for_s=3), after_us=Micros(3_500_000))
     assert phones.rung == [("ring", VOIP.key)]
 
 
