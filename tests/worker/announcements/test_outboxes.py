@@ -119,13 +119,14 @@ async def test_a_mistake_in_a_sender_keeps_nothing_behind_it(store, waiting):
 
 async def test_a_run_that_is_interrupted_leaves_the_rest_to_the_next(store, waiting):
     receiver = Receiver(pause_s=60)
+    receiver.longest_s = Seconds(60.0)
     run = asyncio.create_task(jobs(store, receiver).drain(PAYLOAD))
     await come_true(lambda: receiver.seen)
     run.cancel()
     with pytest.raises(asyncio.CancelledError):
         await run
     receiver.pause_s = 0
-    await asyncio.wait_for(jobs(store, receiver, "w-2").drain(PAYLOAD), 2)  # it need not wait for the claim's end
+    await asyncio.wait_for(jobs(store, receiver, "w-2").drain(PAYLOAD), 20)  # it need not wait for the claim's end
     assert receiver.seen == ["ann", *USERS]
 
 
