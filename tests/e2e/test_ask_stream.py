@@ -13,6 +13,7 @@ import pytest_asyncio
 from bellhop.domain.device import Kind, Provider
 from bellhop.sandbox.installation import Installation
 from bellhop.sandbox.stream_webhooks import SampleCall
+from bellhop.store.call_scripts import keep_answer
 from tests.trails import trail_of
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
@@ -123,4 +124,5 @@ async def test_a_button_of_the_console_asks(installation, call):
         status, shown = await page(path, token=token(shown))
         assert status == 200
         assert re.search(rf'role="status">{SAID}', shown)
+        await installation.store.call(*keep_answer("default", call.cid, call.session_id, 60_000))
         assert (await page(path, token=token(shown)))[1].count("Stream was asked a moment ago.") == 1

@@ -94,7 +94,7 @@ async def test_a_decline_stops_the_attempts_to_other_phones(installation):
 async def test_a_worker_that_dies_before_the_record_tells_stream_again(installation):
     call = SampleCall(members=(USER,))
     receipt = await rung(installation, call)
-    installation.stream_api.reject_pause_s = Seconds(1.5)
+    installation.stream_api.reject_pause_s = Seconds(30)
     assert await post(installation, receipt, "declined") == 204
     await come_true(lambda: rejects(installation, call))
     installation.stop("worker-1", signal.SIGKILL)

@@ -301,7 +301,7 @@ async def test_credentials_that_apple_no_longer_accepts(installation, monkeypatc
         await installation.register(user, Provider.APNS, Kind.VOIP, user.encode().hex() * 6)
     monkeypatch.setattr(installation.apple, "interfere", lambda token: AppleReply(403, "InvalidProviderToken"))
     for user in ("pia", "ron"):
-        call = SampleCall(members=(user,), ring_ms=2_000)
+        call = SampleCall(members=(user,), ring_ms=6_000)
         assert (await installation.stream.post(call.ring())).status == 200
         person = (await explained(installation, call.id, 1))[user]
         assert "InvalidProviderToken" in person["verdict"], user

@@ -67,10 +67,13 @@ async def picked_up_at(installation, call, tenant="default"):
 
 async def test_a_flood_of_one_app_holds_up_no_other(installation):
     """The rings of the flood wait, and those over the bound come again; the other app's rings overtake them."""
-    flood = [SampleCall(f"sara-{number}", (f"ben-{number % CALLEES}",)) for number in range(FEW + BOUND + 10)]
+    flood = [
+        SampleCall(f"sara-{number}", (f"ben-{number % CALLEES}",), ring_ms=180_000)
+        for number in range(FEW + BOUND + 10)
+    ]
     events = {call.cid: call.ring() for call in flood}
     stream = StreamStandIn(installation.url, KEY, OTHER_SECRET, installation.http)
-    others = [SampleCall("kim", ("ben-0",)) for _ in range(3)]
+    others = [SampleCall("kim", ("ben-0",), ring_ms=180_000) for _ in range(3)]
     with stopped(installation.processes["worker-1"]):
         replies = {cid: await installation.stream.post(event, webhook_id=cid) for cid, event in events.items()}
         put_off = [cid for cid, reply in replies.items() if reply.status == 503]

@@ -48,7 +48,7 @@ def running(installation, command, **environment):
         yield process
     finally:
         process.terminate()
-        process.wait(30)
+        process.wait(60)
 
 
 async def test_the_procfile_rings_and_stops(tmp_path):
@@ -73,7 +73,7 @@ async def test_a_job_an_old_worker_cannot_read_waits_for_the_upgrade(tmp_path):
             redis.Redis.from_url(installation.redis.url) as connection,
         ):
             failed = FailedJobRegistry(RINGS, connection=connection, serializer=JSONSerializer)
-            await installation.stream.post(SampleCall(ring_ms=60_000).ring("ben-osei"))
+            await installation.stream.post(SampleCall(ring_ms=180_000).ring("ben-osei"))
             (job_id,) = await eventually(failed.get_job_ids, "the old worker refuses the job")
             job = Job.fetch(job_id, connection=connection, serializer=JSONSerializer)
             assert job.latest_result().exc_string.endswith(
@@ -83,5 +83,5 @@ async def test_a_job_an_old_worker_cannot_read_waits_for_the_upgrade(tmp_path):
 
         installation.start("worker", "worker-1")
         with running(installation, [sys.executable, "-m", "bellhop", "replay", "--failed"]) as replay:
-            assert await asyncio.to_thread(replay.wait, 30) == 0
+            assert await asyncio.to_thread(replay.wait, 60) == 0
         await eventually(lambda: installation.arrivals, "the upgraded worker rings the phone")
