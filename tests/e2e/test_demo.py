@@ -26,7 +26,7 @@ def start(*options):
 
 def nothing_runs_on(process):
     """The process group of the demo exists as long as one process that the demo started."""
-    give_up = time.monotonic() + 10
+    give_up = time.monotonic() + 60
     while time.monotonic() < give_up:
         try:
             os.killpg(process.pid, 0)
@@ -36,10 +36,11 @@ def nothing_runs_on(process):
     return False
 
 
+@pytest.mark.timeout(300)
 def test_two_demos_side_by_side_both_succeed():
     demos = [start("--once"), start("--once")]
     for process in demos:
-        output, _ = process.communicate(timeout=90)
+        output, _ = process.communicate(timeout=240)
         assert process.returncode == 0, output
         expected = sum(len(step.phones) for step in demo_script.script())
         rings = sum(len(step.phones) for step in demo_script.script() if step.type == "call.ring")
@@ -103,7 +104,7 @@ def test_ctrl_c_ends_a_running_demo_and_all_its_processes():
     assert "curl http://127.0.0.1:" in output
     what_it_invites_to(output)
     process.send_signal(signal.SIGINT)
-    rest, _ = process.communicate(timeout=30)
+    rest, _ = process.communicate(timeout=60)
     assert "Stopping everything." in rest
     assert process.returncode == 0
     assert nothing_runs_on(process)
@@ -115,7 +116,7 @@ def test_a_demo_in_which_a_push_is_lost_fails(capfd, monkeypatch):
     call = SampleCall(members=("ben-osei", "jane-morel", "leo-marin"))
     ring = demo_script.Step("Sara calls", call.ring, demo_script.RINGING, "call.ring")
     lost = demo_script.Step("Jane declines", lambda: call.rejected("jane-morel"), ("Jane's Pixel",), "call.missed")
-    assert demo.play(once=True, steps=[ring, lost], arrival_timeout_s=2.0) == 1
+    assert demo.play(once=True, steps=[ring, lost], arrival_timeout_s=6.0) == 1
     shown = capfd.readouterr()
     assert shown.err == "Never happened: Jane's Pixel shows a missed call\n"
     assert "Leo's browser is a stand-in, since no Chromium and no Firefox is on PATH." in shown.out

@@ -8,6 +8,7 @@ import time
 from contextlib import contextmanager
 from datetime import UTC, datetime, timedelta
 
+import pytest
 import redis
 from rq import Queue
 from rq.registry import FailedJobRegistry, ScheduledJobRegistry
@@ -52,7 +53,7 @@ def stock_worker(folder, url, *arguments):
         yield
     finally:
         process.terminate()
-        process.wait(30)
+        process.wait(60)
 
 
 def theirs(client):
@@ -65,6 +66,7 @@ def theirs(client):
     return ids, {key: client.hgetall(key) for key in client.scan_iter("rq:job:report-*")}
 
 
+@pytest.mark.timeout(300)
 async def test_an_application_beside_us_is_not_touched(tmp_path):
     (tmp_path / "their_reports.py").write_text(THEIR_CODE)
     async with Installation(tmp_path, workers=2) as installation:

@@ -23,14 +23,14 @@ def running(command, environment):
         yield process
     finally:
         process.terminate()
-        process.communicate(timeout=20)
+        process.communicate(timeout=60)
 
 
 def get(url):
-    give_up = time.monotonic() + 30
+    give_up = time.monotonic() + 60
     while True:
         try:
-            with urllib.request.urlopen(url, timeout=5) as answer:
+            with urllib.request.urlopen(url, timeout=30) as answer:
                 return answer.status
         except urllib.error.HTTPError as error:
             return error.code
@@ -58,7 +58,7 @@ def test_the_application_serves_under(server, redis_url):
         assert get(f"http://127.0.0.1:{port}/readyz") == 503, "no worker is alive"
         request = urllib.request.Request(f"http://127.0.0.1:{port}/webhooks/stream", data=b"{}")
         with pytest.raises(urllib.error.HTTPError) as refused:
-            urllib.request.urlopen(request, timeout=5)
+            urllib.request.urlopen(request, timeout=30)
         assert refused.value.code == 401
         refused.value.close()
 
@@ -97,7 +97,7 @@ def test_the_web_process_logs_its_address_and_that_redis_is_away():
         for path in ("", "/webhooks", "/webhooks/stream/"):
             request = urllib.request.Request(f"http://127.0.0.1:{port}{path}", b"{}", {"X-Signature": "00"})
             with pytest.raises(urllib.error.HTTPError) as wrong:
-                urllib.request.urlopen(request, timeout=5)
+                urllib.request.urlopen(request, timeout=30)
             assert (wrong.value.code, "Webhooks go to /webhooks/stream" in wrong.value.read().decode()) == (404, True)
             wrong.value.close()
         web.terminate()

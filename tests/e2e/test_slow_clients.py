@@ -61,7 +61,7 @@ class Web:
 def started(redis_url, **settings):
     web = Web(redis_url, **settings)
     try:
-        give_up = time.monotonic() + 30
+        give_up = time.monotonic() + 60
         while True:
             try:
                 web.connect().close()
@@ -73,7 +73,7 @@ def started(redis_url, **settings):
     finally:
         web.process.terminate()
         try:
-            web.process.wait(timeout=20)
+            web.process.wait(timeout=60)
         except subprocess.TimeoutExpired:
             web.process.kill()
             web.process.wait()
@@ -166,7 +166,7 @@ def test_a_stop_waits_for_the_request_that_is_on_its_way(redis_url, processes):
                 web.connect().close()
         connection.sendall(BODY[10:])
         assert connection.recv(65536).startswith(b"HTTP/1.1 200")
-        assert web.process.wait(timeout=20) == 0
+        assert web.process.wait(timeout=60) == 0
 
 
 def test_a_stop_answers_what_was_sent_before(redis_url):
@@ -185,4 +185,4 @@ def test_a_stop_answers_what_was_sent_before(redis_url):
             os.kill(serving, signal.SIGCONT)
             for connection in [idle, *new]:
                 assert connection.recv(65536).startswith(b"HTTP/1.1 200")
-        assert web.process.wait(timeout=20) == 0
+        assert web.process.wait(timeout=60) == 0
