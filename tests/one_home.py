@@ -44,9 +44,7 @@ IN_EACH_PARTITION = {
             "ZSCORE bellhop:agenda",
             "SET bellhop:worker",
         ),
-        *("TTL bellhop:agenda", "TTL bellhop:stream-clock", "TTL bellhop:worker", "TTL bellhop:workers"),
-        *("TTL rq:finished", "TTL rq:job", "TTL rq:queues", "TTL rq:worker", "TTL rq:workers"),
-        *("TTL rq:scheduled", "ZRANGE rq:scheduled"),  # a notice that waits for its next try
+        "ZRANGE rq:scheduled",  # a notice that waits for its next try
     ),
 }
 """Who runs which commands about keys that each partition has, besides the scripts of the queue (lua/queue/)."""
