@@ -154,37 +154,44 @@ async def apart(request, tmp_path):
 @pytest.mark.parametrize("apart", [-600, -65, 65, 600], indirect=True)
 async def test_clocks_that_differ_ring_and_stop_rightly(apart):
     flow, stream_time = apart
-    ben, jane = await flow.iphone("ben"), await flow.android("jane")
-    call = flow.call(ben, jane)
-    flow.installation.apple.script(ben.tokens[0], AppleReply(503, "ServiceUnavailable", retry_after="1"))
+    ana, ben, jane = await flow.iphone("ana"), await flow.iphone("ben"), await flow.android("jane")
+    call = flow.call(ana, jane)
+    flow.installation.apple.script(ana.tokens[0], *[AppleReply(503, "ServiceUnavailable", retry_after="1")] * 20)
+    began = time.monotonic()
     await flow.post(call.ring(at=stream_time()))
     await flow.rings(jane)
+    took_s = time.monotonic() - began
     messages = [sent.message for sent in flow.installation.google.received if sent.token in jane.tokens]
-    assert 0 < int(messages[0]["android"]["ttl"].removesuffix("s")) - 25 <= 5
+    assert 30 - took_s - 1 <= int(messages[0]["android"]["ttl"].removesuffix("s")) <= 30
     await flow.post(call.rejected(jane.user, "decline", at=stream_time()))
     await flow.post(call.rejected(call.caller, "cancel", at=stream_time()))
-    assert await flow.outcomes(call) == {"ben": ["cancelled"], "jane": ["declined"]}
-    assert flow.seen(ben) == ["call.missed"]
+    assert await flow.outcomes(call) == {"ana": ["cancelled"], "jane": ["declined"]}
+    assert flow.seen(ana) == ["call.missed"]
     assert flow.seen(jane) == ["call.ring"]
     await told_times(flow, call)
     await ring_again(flow, stream_time, ben, jane)
 
 
 async def ring_again(flow, stream_time, *phones):
-    """A second ring of the same people, which is answered; and a third, which runs out."""
+    """A second ring, which is answered; and a third, which runs out."""
     second = flow.call(*phones)
-    await flow.post(second.ring(at=stream_time()))
-    await flow.until(lambda: all(flow.seen(phone)[-1] == "call.ring" for phone in phones), "they ring")
+    await ring_once_more(flow, second.ring(at=stream_time()), *phones)
     await flow.post(*(second.accepted(phone.user, at=stream_time()) for phone in phones))
     await flow.post(second.ended(at=stream_time()))
     third = flow.call(*phones, ring_ms=5000)
-    seen = {phone.user: len(flow.seen(phone)) for phone in phones}
     began = time.monotonic()
-    await flow.post(third.ring(at=stream_time()))
-    await flow.until(lambda: all(len(flow.seen(phone)) > seen[phone.user] for phone in phones), "they ring")
+    await ring_once_more(flow, third.ring(at=stream_time()), *phones)
     outcomes = await flow.outcomes(third)
     assert outcomes == {"ben": ["no_answer"], "jane": ["no_answer"]}
     assert time.monotonic() - began > 5
+
+
+async def ring_once_more(flow, ring, *phones):
+    """Post a ring, and wait until each phone has rung."""
+    before = [flow.seen(phone).count("call.ring") for phone in phones]
+    await flow.post(ring)
+    for phone, times in zip(phones, before, strict=True):
+        await flow.rings(phone, times=times + 1)
 
 
 @pytest.mark.parametrize("apart", [-600, 600], indirect=True)
@@ -194,7 +201,7 @@ async def test_a_late_event_beside_fresh_ones_never_rings(apart):
     late = flow.call(ben, ring_ms=20_000)
     await flow.post(
         flow.call(ben).updated(at=stream_time()),
-        late.ring(at=stream_time() - 21),
+        late.ring(at=stream_time() - 25),
         flow.call(ben).updated(at=stream_time()),
         late.again().ring(at=stream_time() - 600),
         late.again().ring(at=stream_time() - 600),
@@ -255,7 +262,7 @@ async def test_a_wrong_worker_clock_changes_nothing_on_the_trail(turned_worker):
     await flow.post(call.rejected(call.caller, "cancel"))
     assert await flow.outcomes(call) == {"ben": ["cancelled"], "jane": ["cancelled"]}
     await told_times(flow, call)
-    assert {"clocks_apart"} <= {json.loads(line)["event"] for line in flow.installation.log("worker-1").splitlines()}
+    await flow.until(lambda: '"clocks_apart"' in flow.installation.log("worker-1"), "a line about the clocks")
 
 
 async def told_times(flow, call):
