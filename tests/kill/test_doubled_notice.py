@@ -28,9 +28,13 @@ async def test_a_second_notice_replaces_the_first(tmp_path):
         apple.answer_delay_s = google.answer_delay_s = 0
         installation.start("worker", "worker-2")
         await come_true(lambda: len(apple.received) > 1 and len(google.received) > 1, WITHIN_S)
-        first, second = apple.received
-        assert {push.payload["stream"]["type"] for push in (first, second)} == {"call.missed"}
-        assert first.headers["apns-collapse-id"] == second.headers["apns-collapse-id"] != ""
-        first, second = (push.message["data"] for push in google.received)
-        assert (first["type"], second["type"]) == ("call.missed", "call.missed")
-        assert first["id"] == second["id"] != ""
+        assert {push.payload["stream"]["type"] for push in apple.received} == {"call.missed"}
+        assert one_name([push.headers["apns-collapse-id"] for push in apple.received])
+        data = [push.message["data"] for push in google.received]
+        assert {notice["type"] for notice in data} == {"call.missed"}
+        assert one_name([notice["id"] for notice in data])
+
+
+def one_name(names):
+    """Tell whether all have the same name. A worker that gets no answer may have sent its notice twice already."""
+    return len(set(names)) == 1 and all(names)

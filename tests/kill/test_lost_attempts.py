@@ -23,7 +23,7 @@ class Flow:
     """Jane's iPhone, and a call to her whose ring was sent by a worker that died at once."""
 
     def __init__(self, installation: Installation) -> None:
-        self.installation, self.call = installation, SampleCall("sara", ("jane",), ring_ms=30_000)
+        self.installation, self.call = installation, SampleCall("sara", ("jane",), ring_ms=60_000)
 
     async def begin(self) -> None:
         installation = self.installation
@@ -38,7 +38,7 @@ class Flow:
         assert (await self.installation.stream.post(event)).status == 200
 
     async def rings(self, times: int) -> None:
-        async with asyncio.timeout(30):
+        async with asyncio.timeout(60):
             while len(self.rung) < times:
                 await asyncio.sleep(0.02)
 
@@ -48,13 +48,13 @@ class Flow:
 
     async def dropped(self) -> None:
         """Wait until a worker has found that the ring is over."""
-        async with asyncio.timeout(30):
+        async with asyncio.timeout(60):
             while "finished" not in [line.what for line in await trail_of(self.installation.store, self.call.cid)]:
                 await asyncio.sleep(0.02)
 
     async def verdict(self, attempts: int) -> UserVerdict:
         """Wait until Jane's outcome is final, with so many attempts."""
-        async with asyncio.timeout(30):
+        async with asyncio.timeout(60):
             while True:
                 trail = await trail_of(self.installation.store, self.call.cid)
                 jane = explain(self.call.cid, trail, "jane").rounds[0].people[0]

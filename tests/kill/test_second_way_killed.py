@@ -19,7 +19,7 @@ from tests.waiting import come_true
 
 SETTINGS = {
     **{"RECEIPT_SECRET": "a-secret-of-no-real-app", "MISSED_GRACE_S": "60"},
-    **{"SECOND_WAY": "true", "SECOND_WAY_AFTER": "2", "ALERT_RING_EVERY": "2"},
+    **{"SECOND_WAY": "true", "SECOND_WAY_AFTER": "5", "ALERT_RING_EVERY": "2"},
 }
 RING, MISSED = "call.ring", "call.missed"
 IN_FLIGHT = "bellhop:inflight:bellhop-rings:"

@@ -13,8 +13,8 @@ from bellhop.store.keys import lease_key
 from tests.redis_servers import keys_that_begin
 
 PHONES = [f"{number:064x}" for number in range(10)]
-REFUSED = AppleReply(503, "Shutdown", retry_after="2")
-"""The second attempt follows after two seconds. Until then, the worker has claimed no phone."""
+REFUSED = AppleReply(503, "Shutdown", retry_after="3")
+"""The second attempt follows after three seconds. Until then, the worker has claimed no phone."""
 ACCEPTED = AppleReply(delay_s=1)
 
 
@@ -42,7 +42,7 @@ async def test_each_phone_rings_once_though_both_workers_send(tmp_path):
             rung = {arrival.token for arrival in installation.arrivals}
             return rung == set(PHONES) and not keys_that_begin(redis, "bellhop:inflight:")
 
-        reply = await installation.stream.post(SampleCall("sara", ("jane",), ring_ms=30_000).ring())
+        reply = await installation.stream.post(SampleCall("sara", ("jane",), ring_ms=60_000).ring())
         assert reply.status == 200
         await until(all_refused)
         installation.processes["worker-1"].send_signal(signal.SIGSTOP)
