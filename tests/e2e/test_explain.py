@@ -11,6 +11,7 @@ import time
 import uuid
 from pathlib import Path
 
+import aiohttp
 import pytest
 import pytest_asyncio
 import redis
@@ -32,6 +33,8 @@ pytestmark = pytest.mark.asyncio(loop_scope="module")
 
 SAMPLES = Path(bellhop.sandbox.__file__).parent / "samples"
 TIME = r"\d+(?:\.\d)? m?s"
+PATIENCE = aiohttp.ClientTimeout(total=60)
+"""A busy machine needs long to explain a call with a thousand members."""
 
 
 def signed(claims):
@@ -66,7 +69,7 @@ async def android(installation, name="Jane's Pixel", user=""):
 
 async def ask(installation, cid, user="", headers=SERVER):
     async with installation.http.get(
-        f"{installation.url}/v1/calls/{cid}", params={"user": user}, headers=headers
+        f"{installation.url}/v1/calls/{cid}", params={"user": user}, headers=headers, timeout=PATIENCE
     ) as response:
         return response.status, await response.json()
 
