@@ -7,7 +7,7 @@ const path = require('node:path');
 const { test } = require('node:test');
 const ts = require('typescript');
 const ours = require('./ours.js');
-const { Phone } = require('./phone.js');
+const { Phone, settled } = require('./phone.js');
 const { before, all } = require('./versions.js');
 
 const SNIPPETS = path.join(__dirname, '..', '..', 'clients', 'snippets', 'react-native');
@@ -88,7 +88,7 @@ async function deliver(seen, data, priority = 1) {
   const { warn } = console;
   console.warn = () => {};
   await seen.handlers.background({ data, priority });
-  await new Promise((done) => setTimeout(done, 30));
+  await settled();
   console.warn = warn;
 }
 

@@ -133,7 +133,10 @@ class Phone {
   }
 }
 
-const settled = () => new Promise((done) => setTimeout(done, 30));
+/** Give the code many turns of the event loop. A pause of this process makes them no fewer. */
+async function settled() {
+  for (let turn = 0; turn < 30; turn += 1) await new Promise((done) => setTimeout(done, 1));
+}
 
 async function quietly(work) {
   const { warn } = console;
@@ -145,4 +148,4 @@ async function quietly(work) {
   }
 }
 
-module.exports = { Phone, callAtStream };
+module.exports = { Phone, callAtStream, settled };
