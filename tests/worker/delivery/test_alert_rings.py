@@ -104,7 +104,8 @@ async def test_an_alert_rings_and_is_repeated_until_the_deadline(store):
     )
     found = explain(round_.cid, [opening, *trail]).rounds[0]
     assert f"Ben's iPhone was rung again by an alert, {len(more)} times, the last " in found.people[0].verdict
-    assert f" {len(more) - 1} more alerts, until " in joined(found.timeline)[-1].sentence
+    # The last line may be that one more alert came too late.
+    assert any(f" {len(more) - 1} more alerts, until " in entry.sentence for entry in joined(found.timeline))
 
 
 @pytest.mark.parametrize("stamp", ["a:ben", "d:ben", "x:sara", "ended"])

@@ -14,12 +14,14 @@ from bellhop.sandbox.apple_server import AppleStandIn, new_signing_key
 from bellhop.sandbox.google_server import GoogleStandIn
 from bellhop.sandbox.tls import Authority
 from tests.factories import APNS_TOKEN, a_device, a_push, an_iphone
+from tests.waiting import come_true
 from worker.providers.apns.apns_sender import ApnsSender
 from worker.providers.apns.provider_token import ProviderToken
 from worker.providers.fcm.fcm_sender import FcmSender
 from worker.providers.http2.connection_policy import ConnectionPolicy
 
 LIMIT_S, STOPPED_S = 1.0, 2.0
+LONG_S, PATIENT_S = 3.0, 10.0
 POLICY = ConnectionPolicy(ping_timeout_s=LIMIT_S, quiet_s=0.0)
 """Each request takes a PING along, and its answer is in the socket too."""
 
@@ -46,6 +48,7 @@ def apple(tmp_path, elsewhere):
         stand_in,
         lambda: ApnsSender("calls", token=token, url=stand_in.url, ca_file=stand_in.ca_file, policy=POLICY),
         a_push(an_iphone(token=APNS_TOKEN), payload={"aps": {}}),
+        lambda: len(stand_in.requests),
     )
     elsewhere(stand_in.stop())
 
@@ -59,6 +62,7 @@ def google(tmp_path, elsewhere):
         stand_in,
         lambda: FcmSender(account, stand_in.url, stand_in.ca_file),
         a_push(a_device(app="bellhop-sandbox"), payload={"type": "call.ring"}),
+        stand_in.requests.total,
     )
     elsewhere(stand_in.stop())
 
@@ -68,21 +72,27 @@ def loops():
     return {"asyncio": asyncio.new_event_loop, "uvloop": uvloop.new_event_loop}
 
 
+async def on_the_wire(sending, requests):
+    """Begin to send a push; returns when the stand-in has it."""
+    before, task = requests(), asyncio.create_task(sending)
+    await come_true(lambda: requests() > before)
+    return task
+
+
 @pytest.mark.parametrize("loop", ["asyncio", "uvloop"])
 @pytest.mark.parametrize("provider", ["apple", "google"])
 def test_what_has_arrived_is_read_before_a_late_timeout(request, provider, loop):
-    stand_in, make_sender, push = request.getfixturevalue(provider)
+    stand_in, make_sender, push, requests = request.getfixturevalue(provider)
 
     async def ring_and_stand_still():
         sender = make_sender()
         await sender.warm()
-        await sender.send(push, LIMIT_S)
+        await sender.send(push, PATIENT_S)
         stand_in.answer_delay_s = 0.3
-        ringing = asyncio.create_task(sender.send(push, LIMIT_S))
-        await asyncio.sleep(0.1)
+        ringing = await on_the_wire(sender.send(push, LIMIT_S), requests)
         time.sleep(STOPPED_S)
         result = await ringing
-        again = await sender.send(push, LIMIT_S)
+        again = await sender.send(push, PATIENT_S)
         await sender.close()
         return result.outcome, again.outcome
 
@@ -92,18 +102,17 @@ def test_what_has_arrived_is_read_before_a_late_timeout(request, provider, loop)
 
 @pytest.mark.parametrize("provider", ["apple", "google"])
 def test_without_an_answer_it_is_still_a_timeout(request, provider):
-    stand_in, make_sender, push = request.getfixturevalue(provider)
+    stand_in, make_sender, push, requests = request.getfixturevalue(provider)
 
     async def ring_and_stand_still():
         sender = make_sender()
-        await sender.send(push, LIMIT_S)
-        stand_in.answer_delay_s = 5.0
-        ringing = asyncio.create_task(sender.send(push, LIMIT_S))
-        await asyncio.sleep(0.1)
-        time.sleep(STOPPED_S)
+        await sender.send(push, PATIENT_S)
+        stand_in.answer_delay_s = 4 * LONG_S
+        ringing = await on_the_wire(sender.send(push, LONG_S), requests)
+        time.sleep(LONG_S + 1)
         began = time.monotonic()
         result = await ringing
-        assert time.monotonic() - began < 1.0
+        assert time.monotonic() - began < LONG_S
         await sender.close()
         return result.outcome
 
