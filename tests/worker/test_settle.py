@@ -200,10 +200,10 @@ async def test_an_event_of_a_closed_call_queues_no_job(store, post, redis_url):
 
 
 async def test_events_that_one_settle_job_will_read_queue_no_other(store, post, redis_url):
-    call, began = SampleCall(members=("ben", "jane"), ring_ms=5_000), now_s(redis_url) - 3
+    call, began = SampleCall(members=("ben", "jane"), ring_ms=120_000), now_s(redis_url) - 3
     post(call.ring(at=began))
     post(call.rejected("ben"))
-    queued_us = await store.call("HINCRBY", call_key("default", call.cid), "settle_job", 3_000_000)  # for slow machines
+    queued_us = await store.call("HINCRBY", call_key("default", call.cid), "settle_job", 60_000_000)  # a slow machine
     for event in (call.missed("jane"), call.session_ended(), call.ended()):
         post(event)
     assert await jobs(store) == ["settle"]

@@ -13,7 +13,7 @@ from bellhop.ring_question import AskedRing, QuestionLimits, StreamQuestions
 from bellhop.sandbox.stream_rest import StreamApiStandIn, hook
 from bellhop.sandbox.stream_webhooks import SampleCall
 from bellhop.settings import StreamApp
-from bellhop.store.keys import call_key
+from bellhop.store.keys import call_key, question_key
 from bellhop.stream_api import StreamApi
 from bellhop.trail import StreamAsked
 from tests.trails import trail_of
@@ -27,6 +27,8 @@ from worker.stream_subscriptions import StreamSubscriptions
 KEY, SECRET = "key", "secret"
 PATIENT = QuestionLimits(answer_s=10.0)
 """For a busy machine."""
+KEEPING = QuestionLimits(answer_s=10.0, kept_ms=600_000)
+LONG_US = 600_000_000
 post = test_settle.post
 
 
@@ -89,7 +91,7 @@ async def test_without_an_answer_the_webhooks_decide(
     stream.question_status, stream.question_pause_s = status, pause_s
     call = a_call(stream, "ben")
     post(call.ring(at=now_s(redis_url) - 20))
-    questions = StreamQuestions(store, {"default": api}, 100, limits=QuestionLimits(answer_s=2.0))
+    questions = StreamQuestions(store, {"default": api}, 100, limits=QuestionLimits() if pause_s else PATIENT)
     began = time.monotonic()
     await settle_call(store, "default", call.cid, GRACE_US, DerivedNotices(store, StreamState(questions)))
     assert time.monotonic() - began < 5
@@ -110,17 +112,17 @@ async def test_a_notice_that_stream_asks_for_does_not_wait(store, post, redis_ur
     assert stream.questions == []
 
 
-async def test_one_question_per_call_at_a_time(store, post, redis_url, stream, questions, api):
+async def test_one_question_per_call_at_a_time(store, post, redis_url, stream, api):
     stream.question_pause_s = 0.3
     call = a_call(stream, "ben")
     post(call.ring(at=now_s(redis_url) - 2))
     ring = AskedRing("default", call.cid, call.session_id, 1, call.caller)
-    others = StreamQuestions(store, {"default": api}, 100)
+    questions, others = (StreamQuestions(store, {"default": api}, 100, limits=KEEPING) for _ in range(2))
     results = await asyncio.gather(*(one.ask(ring) for one in (questions, others) * 3))
     assert sorted(result.outcome for result in results) == ["answered", *["shared"] * 5]
     assert len(stream.questions) == 1
-    assert (await questions.ask(ring)).outcome == "shared", "the answer counts for a second"
-    await asyncio.sleep(1.1)
+    assert (await questions.ask(ring)).outcome == "shared", "the answer counts for a while"
+    await store.call("DEL", question_key("default", call.cid))  # some time later
     assert (await questions.ask(ring)).outcome == "answered"
 
 
@@ -146,9 +148,10 @@ async def test_a_late_answer_is_no_answer(store, post, redis_url, stream, api):
     assert await store.call("HGET", call_key("default", call.cid), "a:ben") is None
 
 
-async def test_a_call_that_bellhop_does_not_know_stays_unknown(store, stream, questions):
+async def test_a_call_that_bellhop_does_not_know_stays_unknown(store, stream, api):
     call = a_call(stream, "ben")
     call.accepted("ben")
+    questions = StreamQuestions(store, {"default": api}, 100, limits=KEEPING)
     result = await questions.ask(AskedRing("default", call.cid, call.session_id))
     assert result.milestone.learned
     assert await store.call("KEYS", f"*{call.cid}") == [f"bellhop:question:default:{call.cid}".encode()]
@@ -232,18 +235,23 @@ async def test_no_notice_waits_for_what_is_not_subscribed(store, post, redis_url
         reading.cancel()
 
 
-async def test_after_a_cancel_the_notice_waits_two_seconds_at_most(store, post, redis_url, stream, questions):
+async def test_after_a_cancel_the_notice_waits_two_seconds_at_most(
+    store, post, redis_url, stream, questions, monkeypatch
+):
     await store.call("SET", "bellhop:missed-seen:default", "")
     derived = DerivedNotices(store, StreamState(questions))
     call = a_call(stream, "ben")
     post(call.ring(at=now_s(redis_url) - 2))
     cancelled_s = now_s(redis_url)
     post(call.rejected(call.caller, "cancel", at=cancelled_s))
-    await settle_call(store, "default", call.cid, GRACE_US, derived)
+    with monkeypatch.context() as patch:
+        patch.setattr(derived_notice, "MISSED_WAIT_US", LONG_US)
+        await settle_call(store, "default", call.cid, GRACE_US, derived)
     assert await notices(store) == []
     due_s = float(await store.call("ZSCORE", "bellhop:agenda", f"default:{call.cid}")) / 1000
-    assert due_s - cancelled_s == pytest.approx(1.5, abs=0.01)
-    await asyncio.sleep(max(0.0, due_s - now_s(redis_url)))
+    assert due_s - cancelled_s == pytest.approx(LONG_US / 1e6, abs=0.01)
+    assert derived_notice.MISSED_WAIT_US == 1_500_000
+    await asyncio.sleep(max(0.0, cancelled_s + 1.51 - now_s(redis_url)))
     await settle_call(store, "default", call.cid, GRACE_US, derived)
     assert len(await notices(store)) == 1
     assert len(stream.questions) == 1
