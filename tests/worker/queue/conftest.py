@@ -21,10 +21,14 @@ from bellhop.sandbox.redis_server import RedisServer
 from bellhop.store.blocking_client import run_script
 from bellhop.store.keys import rq_queue_key
 from bellhop.store.scripts import Command
+from worker.queue.lease_times import LeaseTimes
 
 RUNNER = Path(__file__).parent / "runner.py"
-SOON_S = 20
-"""Far longer than any step here takes, far shorter than RQ alone would take."""
+SOON_S = 60
+"""Far longer than any step here takes, also on a busy machine, and shorter than RQ alone would take."""
+
+PATIENT = LeaseTimes(lease_ms=600_000, silence_ms=600_000, turn_ms=600_000)
+"""No pause of this machine ends a lease or a turn, or counts as a silence."""
 
 StartWorker = Callable[..., "WorkerProcess"]
 
@@ -59,6 +63,13 @@ class QueueClient:
             "jobs.sleep", {"label": label, "seconds": seconds}, job_id=label, **options
         )
 
+    def hold(self, label: str, queue: str = "rings", **options: Any) -> Job:
+        """Queue a job that runs until `let_go`."""
+        return self.queue_named(queue).enqueue("jobs.hold", {"label": label}, job_id=label, **options)
+
+    def let_go(self) -> None:
+        self.redis.set("test:let_go", 1)
+
     def sleep_plain(self, label: str, seconds: float = 0, queue: str = "rings", **fields: Any) -> None:
         """Queue a job as the web process does: its data is not deflated, and its description is its name."""
         payload = {"label": label, "seconds": seconds}
@@ -81,36 +92,42 @@ class QueueClient:
         return job
 
 
-def script_us(client: redis.Redis, command: Command) -> tuple[Any, float]:
-    """Run a script; returns its answer, and how long Redis was busy with it."""
-    client.config_resetstat()
+def script_cpu_s(client: redis.Redis, command: Command) -> tuple[Any, float]:
+    """Run a script; returns its answer, and the CPU time that Redis used for it."""
+    before = client.info("cpu")
     answer = run_script(client, command)
-    stats = client.info("commandstats")
-    return answer, sum(stats[name]["usec"] for name in ("cmdstat_evalsha", "cmdstat_eval") if name in stats)
+    after = client.info("cpu")
+    return answer, sum(after[mode] - before[mode] for mode in ("used_cpu_user", "used_cpu_sys"))
 
 
 def script_commands(client: redis.Redis, command: Command) -> tuple[Any, int]:
     """Run a script; returns its answer, and how many commands Redis ran for it."""
-    answer, _ = script_us(client, command)
+    client.config_resetstat()
+    answer = run_script(client, command)
     return answer, sum(stats["calls"] for stats in client.info("commandstats").values())
 
 
 class WorkerProcess:
+    name: str
+
     def __init__(self, url: str, queues: dict[str, int], grace_s: float, log: Path, options: dict[str, Any]) -> None:
         self.queue_client = QueueClient(url)
-        before = self.names()
+        self.before = self.names()
         self.log = log
         with log.open("ab") as output:
             command = [sys.executable, str(RUNNER), url, json.dumps(queues), str(grace_s), json.dumps(options)]
             self.process = subprocess.Popen(command, stdout=output, stderr=output, preexec_fn=end_with_parent)  # noqa: PLW1509
-        self.name = eventually(lambda: self.names() - before, "the worker starts").pop()
+
+    def wait_until_started(self) -> None:
+        self.name = eventually(lambda: self.names() - self.before, "the worker starts").pop()
 
     def names(self) -> set[str]:
         return {name.decode() for name in self.queue_client.redis.smembers("bellhop:workers")}
 
     def logged(self, *events: str) -> list[dict[str, Any]]:
         """The log lines of these events so far; what Python itself prints is no log line."""
-        lines = [json.loads(line) for line in self.log.read_text().splitlines() if line.startswith("{")]
+        written, _, _ = self.log.read_text().rpartition("\n")
+        lines = [json.loads(line) for line in written.splitlines() if line.startswith("{")]
         return [line for line in lines if line["event"] in events]
 
     def signal(self, number: int) -> None:
@@ -132,6 +149,7 @@ def start_worker(tmp_path: Path) -> Iterator[StartWorker]:
     ) -> WorkerProcess:
         log = tmp_path / "worker.log"
         started.append(WorkerProcess(url, queues or {"rings": 200}, grace_s, log, options))
+        started[-1].wait_until_started()
         return started[-1]
 
     yield start

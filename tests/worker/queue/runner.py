@@ -38,19 +38,25 @@ def main(url: str, queues: str, grace_s: str, options: str) -> None:
     more = json.loads(options)
     marks = Store.from_url(more.pop("marks_url", url))
 
-    async def mark(what: str, payload: dict[str, Any]) -> None:
-        command = ("EVAL", MARK, 0, what, payload.get("label", ""), secrets.token_hex(8))
+    async def answer(*command: str | int) -> Any:
         while True:
             try:
-                await marks.call(*command)
+                return await marks.call(*command)
             except Exception:  # Redis is away. The tests need every mark
                 await asyncio.sleep(0.05)
-            else:
-                return
+
+    async def mark(what: str, payload: dict[str, Any]) -> None:
+        await answer("EVAL", MARK, 0, what, payload.get("label", ""), secrets.token_hex(8))
 
     async def sleep(payload: dict[str, Any]) -> None:
         await mark("began", payload)
         await asyncio.sleep(payload.get("seconds", 0))
+        await mark("ended", payload)
+
+    async def hold(payload: dict[str, Any]) -> None:
+        await mark("began", payload)
+        while not await answer("EXISTS", "test:let_go"):
+            await asyncio.sleep(0.05)
         await mark("ended", payload)
 
     async def fail(payload: dict[str, Any]) -> None:
@@ -65,7 +71,6 @@ def main(url: str, queues: str, grace_s: str, options: str) -> None:
         Greeting.model_validate(payload)
 
     async def die(payload: dict[str, Any]) -> None:
-        await mark("began", payload)
         os.kill(os.getpid(), signal.SIGKILL)
 
     async def give_up(payload: dict[str, Any]) -> None:
@@ -82,7 +87,7 @@ def main(url: str, queues: str, grace_s: str, options: str) -> None:
         except asyncio.CancelledError:
             await asyncio.sleep(3600)  # as when a library takes the first cancellation for an error of its own
 
-    handlers = {f"jobs.{job.__name__}": job for job in (sleep, fail, refuse, greet, die, give_up)}
+    handlers = {f"jobs.{job.__name__}": job for job in (sleep, hold, fail, refuse, greet, die, give_up)}
     QueueWorker(
         url,
         json.loads(queues),

@@ -5,6 +5,7 @@ import asyncio
 from hypothesis import given
 from hypothesis import strategies as st
 
+from tests.worker.queue.conftest import SOON_S
 from worker.queue.concurrency_limit import ConcurrencyLimit
 
 
@@ -15,7 +16,7 @@ async def test_closing_lets_every_waiting_job_begin():
     await asyncio.sleep(0)
     assert not any(task.done() for task in waiting)
     limit.close()
-    await asyncio.wait_for(asyncio.gather(*waiting), 1)
+    await asyncio.wait_for(asyncio.gather(*waiting), SOON_S)
 
 
 async def test_it_may_be_exceeded_and_then_waits_until_there_is_room():
@@ -26,7 +27,7 @@ async def test_it_may_be_exceeded_and_then_waits_until_there_is_room():
     await asyncio.sleep(0)
     assert not waiting.done()
     limit.release()
-    assert await asyncio.wait_for(waiting, 1) == 1
+    assert await asyncio.wait_for(waiting, SOON_S) == 1
     assert limit.full
 
 
@@ -64,7 +65,7 @@ async def test_waiting_for_several_slots_takes_the_free_ones_at_once():
     await asyncio.sleep(0)
     assert not waiting.done()
     limit.release(2)
-    assert await asyncio.wait_for(waiting, 1) == 2
+    assert await asyncio.wait_for(waiting, SOON_S) == 2
     assert limit.full
 
 

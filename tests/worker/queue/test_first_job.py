@@ -2,11 +2,9 @@
 
 import asyncio
 
-from tests.worker.queue.conftest import QueueClient
+from tests.worker.queue.conftest import SOON_S, QueueClient
 from worker.queue import job_taker, queue_worker
 from worker.queue.queue_worker import QueueWorker
-
-SOON_S = 20
 
 
 async def done_by_a_new_worker(queue_client: QueueClient, prepares_for_s: float = 0) -> list[str]:

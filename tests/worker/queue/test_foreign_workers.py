@@ -21,6 +21,16 @@ from tests.worker.queue.conftest import QueueClient, StartWorker, eventually, sc
 
 JSON = ("--serializer", "rq.serializers.JSONSerializer")
 StartRq = Callable[..., "subprocess.Popen[bytes]"]
+SLEEP_WHILE_THE_WORKER_LIVES = """
+import os, time
+
+def sleep(payload):
+    worker = os.getppid()
+    while os.getppid() == worker:
+        time.sleep(0.1)
+    os._exit(1)
+"""
+"""Its process ends when the test has killed the worker, and records nothing in Redis, which other tests use then."""
 
 
 @pytest.fixture
@@ -68,7 +78,7 @@ def test_a_job_that_a_stock_worker_failed_runs_after_all(
     eventually(lambda: queue_client.marks("ended") == ["ring"], "our worker runs it")
     eventually(lambda: status(queue_client, "ring") == b"finished", "it is finished")
     assert queue_client.queue.failed_job_registry.get_job_ids() == []
-    (line,) = worker.logged("foreign_worker")
+    (line,) = eventually(lambda: worker.logged("foreign_worker"), "it reports the stock worker")
     assert (line["queue"], line["worker"], line["jobs"]) == ("rings", name, 1)
     assert "not Bellhop's" in line["reason"]
     assert queue_client.redis.hgetall(FOREIGN_WORKERS) == {f"rings:{name}".encode(): b"1"}
@@ -79,7 +89,7 @@ def test_a_job_that_a_stock_worker_started_runs_after_all(
     queue_client: QueueClient, start_worker: StartWorker, start_rq: StartRq, tmp_path: Path
 ) -> None:
     """The worker reads our JSON, imports a module of the same name, and stops in it."""
-    (tmp_path / "jobs.py").write_text("import time\ndef sleep(payload): time.sleep(3600)\n")
+    (tmp_path / "jobs.py").write_text(SLEEP_WHILE_THE_WORKER_LIVES)
     stock = start_rq(*JSON, path=str(tmp_path))
     queue_client.sleep_plain("ring", deadline=int((time.time() + 60) * 1e6))
     eventually(lambda: status(queue_client, "ring") == b"started", "the stock worker starts it")
@@ -137,21 +147,21 @@ def test_a_foreign_job_is_kept_and_reported_once(queue_client: QueueClient, star
     assert [tuple(job.args) for job in jobs] == [(0,), (1,), (2,), ({},)]
     assert "there is no job of the name 'reports.make'" in jobs[3].latest_result().exc_string
     assert min(queue_client.redis.ttl(job.key) for job in jobs) > 300 * 86400
+    eventually(lambda: len(worker.logged("job_failed")) == 4, "it reports each of them")
     lines = worker.logged("foreign_job")
     assert len(lines) == 2
     assert {line["queue"] for line in lines} == {"rings"}
-    assert len(worker.logged("job_failed")) == 4
     assert jobs[3].serializer is JSONSerializer
 
 
 def test_many_jobs_are_taken_back_in_short_steps(queue_client: QueueClient) -> None:
-    client = queue_client.redis
-    failed_at, deadline = int(time.time()), int((time.time() + 60) * 1e6)
+    client, deadline = queue_client.redis, int((time.time() + 3600) * 1e6)
     for number in range(600):
         queue_client.sleep_plain(f"job-{number}", deadline=deadline)
         client.hset(f"rq:job:job-{number}", "status", "failed")
         client.xadd(f"rq:results:job-{number}", {"worker_name": "stock", "execution_id": "one"})
-        client.zadd("rq:failed:rings", {f"job-{number}": failed_at + 86400})
+    failed_at = int(time.time())
+    client.zadd("rq:failed:rings", {f"job-{number}": failed_at + 86400 for number in range(600)})
     client.delete("rq:queue:rings")
     command = queue_scripts.take_back_jobs(
         "rings", within_s=60, not_failed_s=5, kept_s=86400, counted_s=60, job_names=["jobs.sleep"]

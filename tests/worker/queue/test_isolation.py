@@ -4,6 +4,7 @@ import asyncio
 
 import pytest
 
+from tests.worker.queue.conftest import SOON_S
 from worker.queue.isolation import Isolation, alone_s
 
 
@@ -49,7 +50,7 @@ async def test_a_suspect_cancelled_while_it_waits_holds_up_none() -> None:
     isolation.end(b"second")
     isolation.end(b"first")
     assert await is_over(isolation)
-    await asyncio.wait_for(isolation.begin(b"third"), 1)
+    await asyncio.wait_for(isolation.begin(b"third"), SOON_S)
 
 
 @pytest.mark.parametrize(("suspicions", "seconds"), [(2, 0.25), (3, 0.5), (4, 1.0), (5, 2.0), (2**62, 2.0)])

@@ -10,7 +10,7 @@ from bellhop.store.async_client import Store
 from bellhop.store.homes import ALONE
 from bellhop.store.keys import RQ_SUSPENDED
 from bellhop.store.redis_clock import RedisClock
-from tests.worker.queue.conftest import QueueClient
+from tests.worker.queue.conftest import PATIENT, QueueClient
 from worker.queue.concurrency_limit import limits_of
 from worker.queue.isolation import Isolation
 from worker.queue.job_taker import TAKEN_AT_ONCE, JobTaker
@@ -41,6 +41,7 @@ class Taking:
             clock=RedisClock(),
         )
         self.part = PartitionWorker(setup, ALONE[0], store, store, setup.note_redis, is_first=True)
+        self.part.lease._times = PATIENT
         self.taker = JobTaker(self.part, "rings", self.stopping, in_turn=in_turn, wind_up_s=1.0)
 
     async def _run(self, payload: dict[str, str]) -> None:

@@ -34,7 +34,7 @@ async def make_lease() -> AsyncIterator[MakeLease]:
 
     def make(url: str, name: str, times: LeaseTimes = SHORT) -> Lease:
         made.append(
-            Lease(Store.from_url(url, timeout_s=1.0), name, QueueNames(["rings"]), lambda: {"state": "idle"}, times)
+            Lease(Store.from_url(url, timeout_s=20.0), name, QueueNames(["rings"]), lambda: {"state": "idle"}, times)
         )
         return made[-1]
 
@@ -134,6 +134,7 @@ async def test_an_expired_lease_is_reported_after_a_lost_answer(
     lease = make_lease(queue_client.url, "w")
     await lease.renew()
     await asyncio.sleep(2 * LEASE_S)
+    lease._times = LONG  # from now on, no pause of this machine ends it
 
     async def loses_the_answer(*step: Any) -> None:
         await type(lease.store).script(lease.store, *step)
@@ -176,7 +177,7 @@ from bellhop.store.async_client import Store
 from worker.queue.lease import Lease
 from worker.queue.worker_setup import QueueNames
 describe = lambda: {"state": "busy", "pid": os.getpid(), "queues": "rings"}
-asyncio.run(Lease(Store.from_url(sys.argv[1], timeout_s=1.0), "neighbour", QueueNames(["rings"]), describe).renew())
+asyncio.run(Lease(Store.from_url(sys.argv[1], timeout_s=20.0), "neighbour", QueueNames(["rings"]), describe).renew())
 print("renewed", flush=True)
 sys.stdin.read()
 """
@@ -212,11 +213,9 @@ async def test_a_neighbour_that_cannot_be_inspected_is_kept(
         raise PermissionError
 
     describe = lambda: {"state": "busy", "pid": "999999999", "queues": "rings"}  # noqa: E731
-    neighbour = Lease(Store.from_url(redis_url, timeout_s=1.0), "neighbour", QueueNames(["rings"]), describe, SHORT)
-    await neighbour.renew()
-    await neighbour.store.close()
-    hold(queue_client, "neighbour", "held")
     mine = make_lease(redis_url, "mine")
+    await Lease(mine.store, "neighbour", QueueNames(["rings"]), describe, SHORT).renew()
+    hold(queue_client, "neighbour", "held")
     neighbours = Neighbours(mine.store, mine.name)
     await mine.renew()
     monkeypatch.setattr(os, "kill", not_ours)
@@ -252,15 +251,13 @@ async def test_a_job_for_the_last_take_of_a_removed_worker_is_found(
     mine = make_lease(redis_url, "mine")
     neighbours = Neighbours(mine.store, mine.name)
     dead = Lease(
-        Store.from_url(redis_url, timeout_s=1.0),
+        mine.store,
         "dead",
         QueueNames(["rings"]),
         lambda: {"state": "busy", "pid": "0", "queues": "rings"},
-        SHORT,
+        LONG,
     )
     await dead.renew()
-    await dead.store.close()
-    queue_client.redis.pexpire("bellhop:worker:dead", 60_000)
     await renew_for(mine, 3 * LEASE_S)  # from now on it may presume workers dead
     await neighbours.remove_dead()
     hold(queue_client, "dead", "late")

@@ -10,25 +10,23 @@ from bellhop.store import queue_scripts
 from bellhop.store.async_client import Store
 from bellhop.store.blocking_client import run_script
 from bellhop.store.keys import WORKERS, inflight_key, rq_job_key, rq_worker_key
-from tests.worker.queue.conftest import QueueClient, script_commands
+from tests.worker.queue.conftest import PATIENT, QueueClient, script_commands
 from worker.queue.dead_workers import JOBS_AT_ONCE, reap_workers, remove_worker
 from worker.queue.lease import Lease
-from worker.queue.lease_times import LeaseTimes
 from worker.queue.worker_setup import QueueNames
 
 JOBS = [f"job-{number}" for number in range(2500)]
-PATIENT = LeaseTimes(silence_ms=600_000)
-"""On a busy machine, a test is away for longer than the workers of an installation."""
 OLD, NEW = "2026-01-01T00:00:00.000000Z", "2126-01-01T00:00:00.000000Z"
 
 
 @pytest.fixture
 async def lease(redis_url: str) -> AsyncIterator[Lease]:
     """Of a worker that lives."""
-    lease = Lease(Store.from_url(redis_url, timeout_s=1.0), "living", QueueNames(["rings"]), lambda: {"state": "idle"})
+    store = Store.from_url(redis_url, timeout_s=20.0)
+    lease = Lease(store, "living", QueueNames(["rings"]), lambda: {"state": "idle"}, PATIENT)
     await lease.renew()
     yield lease
-    await lease.store.close()
+    await store.close()
 
 
 def died(client: redis.Redis, *job_ids: str, began: str = OLD) -> None:
@@ -109,17 +107,16 @@ async def test_another_worker_goes_on_where_one_died(queue_client: QueueClient, 
 
 async def test_a_worker_that_comes_back_keeps_the_rest(queue_client: QueueClient, lease: Lease) -> None:
     died(queue_client.redis, *JOBS)
-    step = queue_scripts.reap_workers(["rings"], lease_ms=3000, silence_ms=1500, limit=JOBS_AT_ONCE)
-    assert run_script(queue_client.redis, step) == [1, b"dead", JOBS_AT_ONCE]
-    paused = Lease(
-        Store.from_url(queue_client.url, timeout_s=1.0), "dead", QueueNames(["rings"]), lambda: {"state": "busy"}
+    step = queue_scripts.reap_workers(
+        ["rings"], lease_ms=PATIENT.lease_ms, silence_ms=PATIENT.silence_ms, limit=JOBS_AT_ONCE
     )
+    assert run_script(queue_client.redis, step) == [1, b"dead", JOBS_AT_ONCE]
+    paused = Lease(lease.store, "dead", QueueNames(["rings"]), lambda: {"state": "busy"}, PATIENT)
     assert await paused.renew(), "its lease had ended"
     await reap_workers(lease.store, ["rings"], PATIENT)
     assert queue_client.queue.get_job_ids() == JOBS[-JOBS_AT_ONCE:]
     assert queue_client.inflight("dead") == JOBS[:-JOBS_AT_ONCE]
     assert not queue_client.redis.hexists(rq_worker_key("dead"), "ran_alone"), "its next death is another"
-    await paused.store.close()
 
 
 async def test_jobs_of_a_worker_that_ends_come_back_uncounted(queue_client: QueueClient, lease: Lease) -> None:

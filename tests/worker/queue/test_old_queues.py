@@ -16,7 +16,7 @@ from bellhop.store.blocking_client import run_script
 from bellhop.store.keys import Registry, inflight_key, rq_job_key, rq_queue_key, rq_registry_key
 from bellhop.store.queue_scripts import JobState
 from bellhop.store.scripts import Command
-from tests.worker.queue.conftest import QueueClient, StartWorker, eventually, script_us
+from tests.worker.queue.conftest import QueueClient, StartWorker, eventually, script_cpu_s
 
 OLD, NEW = "rings", "bellhop-rings"
 OURS = ["jobs.sleep", "jobs.fail"]
@@ -107,9 +107,9 @@ def test_a_script_is_short_also_in_a_long_queue(queue_client: QueueClient, move:
             pipeline.rpush(rq_queue_key(OLD), f"ours-{number}")
         pipeline.execute()
     assert move() == [99, 1]
-    steps = [script_us(client, move_command()) for _ in range(3)]
+    steps = [script_cpu_s(client, move_command()) for _ in range(3)]
     assert [moved for (_, moved), _ in steps] == [100, 100, 99]
-    assert min(us for _, us in steps) < 10_000  # a busy machine may interrupt one of them
+    assert min(cpu_s for _, cpu_s in steps) < 0.01
 
 
 def test_a_job_in_the_old_queue_begins_soon(queue_client: QueueClient, start_worker: StartWorker) -> None:
@@ -122,7 +122,7 @@ def test_a_job_in_the_old_queue_begins_soon(queue_client: QueueClient, start_wor
         ours(queue_client, f"job-{number}")
         eventually(lambda number=number: f"job-{number}" in queue_client.marks("began"), "it begins")
         took_s.append(time.monotonic() - queued_at)
-    assert min(took_s) < 0.5
+    assert min(took_s) < 2, "it does not wait for a look that is rare"
     assert waiting(queue_client, OLD) == ["a"]
     assert [line["queue"] for line in worker.logged("old_queue_used")] == [OLD]
 

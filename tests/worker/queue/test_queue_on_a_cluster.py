@@ -69,6 +69,10 @@ async def queue_in_each_partition(store: Store, what: str, seconds: float = 0, *
     return set(labels)
 
 
+def keys_of(cluster: RedisCluster, pattern: str) -> list[str]:
+    return [key for node in cluster.here() for key in node.ask("KEYS", pattern)]
+
+
 def began(client: redis.Redis) -> Counter[str]:
     return Counter(label.decode() for label in client.lrange("test:began", 0, -1))
 
@@ -82,7 +86,8 @@ async def test_the_jobs_of_all_partitions_run_once(
     labels |= await queue_in_each_partition(store, "rung", bells=True)
     eventually(lambda: began(redis_client).keys() == labels, "the bells wake the worker")
     assert set(began(redis_client).values()) == {1}
-    first, at = cluster.commands(), time.monotonic()
+    eventually(lambda: keys_of(cluster, "*:inflight:*") == [], "their ends are recorded")
+    at, first = time.monotonic(), cluster.commands()
     await asyncio.sleep(2)
     counts, seconds = cluster.commands() - first, time.monotonic() - at
     assert (counts["evalsha"] + counts["bzpopmin"] + counts["zadd"]) / seconds < 40
@@ -93,8 +98,7 @@ async def test_the_jobs_of_all_partitions_run_once(
     assert set(began(redis_client).values()) == {1}
     worker.send_signal(signal.SIGTERM)
     assert worker.wait(timeout=20) == 0
-    leases = [key for node in cluster.here() for key in node.ask("KEYS", "*:worker:*")]
-    assert leases == [], "it has left each partition"
+    assert keys_of(cluster, "*:worker:*") == [], "it has left each partition"
 
 
 async def test_a_killed_workers_jobs_run_again_in_all_partitions(

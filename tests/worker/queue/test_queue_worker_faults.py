@@ -24,11 +24,12 @@ def proxy(own_redis: RedisServer) -> Iterator[Proxy]:
 
 def test_another_worker_takes_over_what_a_killed_one_ran(queue_client: QueueClient, start_worker: StartWorker) -> None:
     workers = [start_worker(queue_client.url), start_worker(queue_client.url)]
-    job = queue_client.sleep("a", seconds=1)
+    job = queue_client.hold("a")
     eventually(lambda: queue_client.marks("began"), "the job begins")
     (killed,) = [worker for worker in workers if queue_client.inflight(worker.name)]
     killed.signal(signal.SIGKILL)
     killed.wait()
+    queue_client.let_go()
     clean_registries(queue_client.queue)  # RQ's maintenance neither fails the job nor queues it twice
     queue_client.ended_as(job, "finished")
     assert queue_client.marks("began") == ["a", "a"]
@@ -41,7 +42,7 @@ def test_jobs_of_a_killed_worker_return_when_another_starts(
     queue_client: QueueClient, start_worker: StartWorker
 ) -> None:
     killed = start_worker(queue_client.url, {"rings": 1})
-    queue_client.sleep("begun", seconds=0.5)
+    queue_client.hold("begun")
     eventually(lambda: queue_client.marks("began"), "the job begins")
     killed.signal(signal.SIGKILL)
     killed.wait()
@@ -54,6 +55,7 @@ def test_jobs_of_a_killed_worker_return_when_another_starts(
     eventually(
         lambda: queue_client.queue.job_ids == ["begun", "taken", "queued"], "the jobs are back, in front and in order"
     )
+    queue_client.let_go()
     start_worker(queue_client.url)
     eventually(lambda: sorted(queue_client.marks("ended")) == ["begun", "queued", "taken"], "all end")
     assert queue_client.marks("began").count("taken") == 1
@@ -172,10 +174,12 @@ def test_a_job_that_ends_while_redis_is_down_runs_once(
 
 def test_a_step_that_redis_refuses_is_repeated(own_queue_client: QueueClient, start_worker: StartWorker) -> None:
     worker = start_worker(own_queue_client.url)
-    job = own_queue_client.sleep("a", seconds=0.5, retry=Retry(max=3))
+    job = own_queue_client.hold("a", retry=Retry(max=3))
     eventually(lambda: own_queue_client.marks("began"), "the job begins")
     own_queue_client.redis.acl_setuser("default", enabled=True, commands=["-evalsha"])
-    eventually(lambda: "redis_refuses" in worker.log.read_text(), "the worker says so")
+    own_queue_client.let_go()
+    refused = {"step": "queue/finish_job"}.items()
+    eventually(lambda: any(refused <= line.items() for line in worker.logged("redis_refuses")), "the worker says so")
     own_queue_client.redis.acl_setuser("default", enabled=True, commands=["+evalsha"])
     own_queue_client.ended_as(job, "finished")
     assert own_queue_client.marks("began") == ["a"]

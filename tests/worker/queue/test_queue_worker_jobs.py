@@ -1,6 +1,7 @@
 """How jobs run and end, seen through RQ's own classes."""
 
 import time
+from itertools import accumulate
 
 import pytest
 from rq import Queue, Retry, Worker
@@ -8,7 +9,7 @@ from rq.command import PUBSUB_CHANNEL_TEMPLATE, send_shutdown_command, send_stop
 from rq.registry import StartedJobRegistry, clean_registries
 from rq.suspension import resume, suspend
 
-from tests.worker.queue.conftest import QueueClient, StartWorker, eventually
+from tests.worker.queue.conftest import QueueClient, StartWorker, WorkerProcess, eventually
 
 
 def test_a_finished_job_is_finished_for_rq(queue_client: QueueClient, start_worker: StartWorker) -> None:
@@ -25,7 +26,7 @@ def test_a_finished_job_is_finished_for_rq(queue_client: QueueClient, start_work
 
 def test_rq_info_sees_the_worker_and_what_it_runs(queue_client: QueueClient, start_worker: StartWorker) -> None:
     worker = start_worker(queue_client.url, {"rings": 5, "mail": 1})
-    job = queue_client.sleep("a", seconds=4)
+    job = queue_client.hold("a")
     eventually(lambda: queue_client.marks("began"), "the job begins")
     assert queue_client.queue.started_job_registry.get_job_and_execution_ids() == [("a", worker.name)]
     eventually(job.get_executions, "its run is shown, since it takes long")
@@ -35,6 +36,7 @@ def test_rq_info_sees_the_worker_and_what_it_runs(queue_client: QueueClient, sta
     (seen,) = Worker.all(queue=queue_client.queue_named("mail"))
     assert (seen.name, seen.pid) == (worker.name, worker.process.pid)
     assert seen.last_heartbeat is not None
+    queue_client.let_go()
     queue_client.ended_as(job, "finished")
     assert queue_client.redis.keys("rq:execution*") == []
     eventually(lambda: Worker.all(queue_client.redis)[0].successful_job_count == 1, "the worker's count")
@@ -52,11 +54,10 @@ def test_no_more_jobs_run_at_once_than_the_queue_may(queue_client: QueueClient, 
     for number in range(6):
         queue_client.sleep(f"job-{number}", seconds=0.5)
     start_worker(queue_client.url, {"rings": 2})
-    most = 0
-    while len(queue_client.marks("ended")) < 6:
-        most = max(most, StartedJobRegistry(queue=queue_client.queue).get_job_count(cleanup=False))
-        time.sleep(0.02)
-    assert most == 2
+    eventually(lambda: len(queue_client.marks("ended")) == 6, "all end")
+    change = {"began": 1, "ended": -1}
+    running = accumulate(change.get(mark.split()[0], 0) for mark in queue_client.marks("order"))
+    assert max(running) == 2
 
 
 def test_a_backlog_begins_in_the_order_in_which_it_was_queued(
@@ -93,9 +94,12 @@ def test_a_failing_job_is_retried_as_often_as_it_may_be(queue_client: QueueClien
 
 def test_a_retry_with_an_interval_waits(queue_client: QueueClient, start_worker: StartWorker) -> None:
     start_worker(queue_client.url)
-    job = queue_client.queue.enqueue("jobs.fail", {"label": "a"}, retry=Retry(max=1, interval=2))
+    queued_s = time.time()
+    job = queue_client.queue.enqueue("jobs.fail", {"label": "a"}, retry=Retry(max=1, interval=600))
     queue_client.ended_as(job, "scheduled")
     assert queue_client.marks("began") == ["a"]
+    assert queue_client.redis.zscore("rq:scheduled:rings", job.id) >= queued_s + 599
+    queue_client.redis.zadd("rq:scheduled:rings", {job.id: queued_s})  # ten minutes later
     queue_client.ended_as(job, "failed")
     assert queue_client.marks("began") == ["a", "a"]
     assert queue_client.redis.zcard("rq:scheduled:rings") == 0
@@ -191,15 +195,22 @@ def test_a_rejected_payload_is_named_without_its_values(queue_client: QueueClien
     assert job.latest_result().exc_string == "name: string_type"
 
 
+def listening(queue_client: QueueClient, worker: WorkerProcess) -> str:
+    """Wait until a worker listens for RQ's commands; returns the channel."""
+    channel = PUBSUB_CHANNEL_TEMPLATE % worker.name
+    eventually(lambda: queue_client.redis.pubsub_numsub(channel)[0][1], "it listens")
+    return channel
+
+
 def test_stop_job_cancels_it(queue_client: QueueClient, start_worker: StartWorker) -> None:
     worker = start_worker(queue_client.url)
     job = queue_client.sleep("a", seconds=60, retry=Retry(max=3))
     eventually(lambda: queue_client.marks("began"), "the job begins")
-    channel = PUBSUB_CHANNEL_TEMPLATE % worker.name
+    channel = listening(queue_client, worker)
     for message in ("", "[]", "{}", b"\xff"):
         queue_client.redis.publish(channel, message)  # no command
     queue_client.redis.client_kill_filter(_type="pubsub")
-    eventually(lambda: queue_client.redis.pubsub_numsub(channel)[0][1], "it listens again")
+    listening(queue_client, worker)
     send_stop_job_command(queue_client.redis, job.id)
     queue_client.ended_as(job, "stopped")
     assert queue_client.marks("ended") == []
@@ -219,7 +230,7 @@ def test_suspended_workers_take_no_jobs_until_resumed(queue_client: QueueClient,
     start_worker(queue_client.url)
     suspend(queue_client.redis)
     eventually(lambda: Worker.all(queue_client.redis)[0].get_state() == "suspended", "the worker is suspended")
-    time.sleep(1.5)  # the take that had begun is over
+    eventually(lambda: queue_client.redis.info("clients")["blocked_clients"] == 0, "the take that had begun is over")
     queue_client.sleep("a")
     time.sleep(0.5)
     assert queue_client.marks("began") == []
@@ -230,6 +241,7 @@ def test_suspended_workers_take_no_jobs_until_resumed(queue_client: QueueClient,
 def test_the_shutdown_command_ends_the_worker(queue_client: QueueClient, start_worker: StartWorker) -> None:
     worker = start_worker(queue_client.url)
     queue_client.ended_as(queue_client.sleep("a"), "finished")
+    listening(queue_client, worker)
     send_shutdown_command(queue_client.redis, worker.name)
     assert worker.wait() == 0
 
@@ -253,7 +265,7 @@ def test_an_id_that_is_queued_twice_runs_once(queue_client: QueueClient, start_w
 
 def test_rqs_own_maintenance_leaves_running_jobs_alone(queue_client: QueueClient, start_worker: StartWorker) -> None:
     start_worker(queue_client.url)
-    job = queue_client.sleep("a", seconds=2, retry=Retry(max=3))
+    job = queue_client.hold("a", retry=Retry(max=3))
     eventually(lambda: queue_client.marks("began"), "the job begins")
     far_future = time.time() + 10 * 365 * 86400
     StartedJobRegistry(queue=queue_client.queue).cleanup(far_future)
@@ -261,6 +273,7 @@ def test_rqs_own_maintenance_leaves_running_jobs_alone(queue_client: QueueClient
     queue_client.queue.intermediate_queue.cleanup(Worker.all(queue_client.redis)[0], queue_client.queue)
     assert job.get_status() == "started"
     assert queue_client.queue.started_job_registry.get_job_ids() == ["a"]
+    queue_client.let_go()
     queue_client.ended_as(job, "finished")
     assert queue_client.marks("began") == ["a"]
 

@@ -21,11 +21,12 @@ def test_an_idle_worker_ends_at_once_and_leaves_nothing_behind(
 
 def test_jobs_in_flight_end_and_no_new_ones_begin(queue_client: QueueClient, start_worker: StartWorker) -> None:
     worker = start_worker(queue_client.url, grace_s=60)
-    running = queue_client.sleep("running", seconds=5)
+    running = queue_client.hold("running")
     eventually(lambda: queue_client.marks("began"), "the job begins")
     worker.signal(signal.SIGTERM)
     eventually(lambda: "draining" in worker.log.read_text(), "the worker stops taking jobs")
     waiting = queue_client.sleep("waiting")
+    queue_client.let_go()
     assert worker.wait() == 0
     assert running.get_status() == "finished"
     assert waiting.get_status() == "queued"

@@ -8,6 +8,7 @@ import pytest
 from rq import Retry
 from rq.job import Job
 
+from bellhop.store.keys import rq_worker_key
 from tests.worker.queue.conftest import QueueClient, StartWorker, WorkerProcess, eventually
 
 CROWD = [f"innocent-{number}" for number in range(40)]
@@ -46,6 +47,13 @@ def killed(worker: WorkerProcess) -> None:
     worker.wait()
 
 
+def renewed_later(queue_client: QueueClient, worker: WorkerProcess) -> None:
+    """Wait until the worker has renewed its lease so often that no job that runs now counts as newly begun."""
+    late_ms = int(time.time() * 1000) + 500
+    renewed_ms = lambda: int(queue_client.redis.hget(rq_worker_key(worker.name), "renewed_ms"))  # noqa: E731
+    eventually(lambda: renewed_ms() > late_ms, "its lease is renewed")
+
+
 def counts(queue_client: QueueClient, label: str) -> list[bytes | None]:
     return queue_client.redis.hmget(f"rq:job:{label}", "lost_workers", "suspicions")
 
@@ -56,8 +64,8 @@ def test_forty_jobs_survive_three_kills_of_the_machine(queue_client: QueueClient
         if number % 2:  # a ring has a deadline, a notice has none
             with_deadline(queue_client, job, 60)
     for begun in (40, 40, 1):  # the third time, suspects run alone
-        worker = start_worker(queue_client.url)
         before = len(queue_client.marks("began"))
+        worker = start_worker(queue_client.url)
 
         def they_begin(before: int = before, begun: int = begun) -> bool:
             left = len(CROWD) - len(set(queue_client.marks("ended")))  # on a busy machine, some end before the kill
@@ -113,12 +121,11 @@ def test_only_the_newly_begun_are_suspected(queue_client: QueueClient, start_wor
     worker = start_worker(queue_client.url)
     queue_client.sleep("old", seconds=60)
     eventually(lambda: queue_client.marks("began") == ["old"], "it begins")
-    time.sleep(1.5)  # longer than what counts as newly begun
-    queue_client.sleep("new", seconds=60)
-    eventually(lambda: queue_client.marks("began") == ["old", "new"], "the other begins")
-    killed(worker)
-    start_worker(queue_client.url)
-    eventually(lambda: len(queue_client.marks("began")) == 4, "both run again")
+    renewed_later(queue_client, worker)
+    poison(queue_client, "new")
+    worker.wait()
+    start_worker(queue_client.url, {"mail": 1}, all_queues=["rings", "mail"])
+    eventually(lambda: queue_client.queue.job_ids == ["old", "new"], "both are back")
     assert counts(queue_client, "old") == [b"1", None]
     assert counts(queue_client, "new") == [b"1", b"1"]
 
@@ -127,7 +134,7 @@ def test_a_job_that_ran_alone_is_suspected(queue_client: QueueClient, start_work
     worker = start_worker(queue_client.url)
     queue_client.sleep("old", seconds=60)
     eventually(lambda: queue_client.marks("began") == ["old"], "it begins")
-    time.sleep(1.5)
+    renewed_later(queue_client, worker)
     killed(worker)
     start_worker(queue_client.url)
     eventually(lambda: len(queue_client.marks("began")) == 2, "it runs again")
@@ -136,8 +143,9 @@ def test_a_job_that_ran_alone_is_suspected(queue_client: QueueClient, start_work
 
 @pytest.fixture
 def suspect(queue_client: QueueClient) -> Iterator[Job]:
-    job = queue_client.sleep("suspect", seconds=0.2)
-    queue_client.redis.hset(job.key, mapping={"lost_workers": 3, "suspicions": 3})
+    """A suspect that runs for a tenth of the time for which it may run alone, and is not late."""
+    job = with_deadline(queue_client, queue_client.sleep("suspect", seconds=0.2), 600)
+    queue_client.redis.hset(job.key, mapping={"lost_workers": 5, "suspicions": 5})
     return job
 
 
@@ -176,9 +184,9 @@ def test_a_job_that_still_has_time_is_never_given_up(
 
 
 def test_a_suspect_pauses_longer_after_each_death(queue_client: QueueClient, start_worker: StartWorker) -> None:
-    job = queue_client.sleep("suspect", seconds=60)
+    job = with_deadline(queue_client, queue_client.sleep("suspect", seconds=600), 600)
     start_worker(queue_client.url, {"mail": 1}, all_queues=["rings", "mail"])  # gives it back, and does not take it
-    for suspicions, pause_s in ((1, 0), (2, 1), (4, 4)):
+    for suspicions, pause_s in ((1, 0), (5, 8), (7, 32)):
         queue_client.redis.hset(job.key, "suspicions", suspicions)
         before = len(queue_client.marks("began"))
         worker = start_worker(queue_client.url)
@@ -191,6 +199,7 @@ def test_a_suspect_pauses_longer_after_each_death(queue_client: QueueClient, sta
         if pause_s:
             assert due is not None
             assert due >= killed_at + pause_s
+            queue_client.redis.zadd(queue_client.queue.scheduled_job_registry.key, {"suspect": killed_at})  # later
             eventually(lambda: queue_client.queue.job_ids == ["suspect"], "it is queued again")
         else:
             assert due is None

@@ -215,8 +215,8 @@ def test_rq_shows_the_jobs_that_wait_for_their_turn(redis_client):
 def test_a_worker_runs_all_jobs_of_all_tenants(queue_client: QueueClient, start_worker: StartWorker) -> None:
     """One tenant's jobs hang and fill its share of the places: another tenant's run all the same."""
     for number in range(40):
-        hangs = {"label": f"a-{number}", "seconds": 30}
-        fields = {"status": "queued", "origin": "rings", "tenant": "a", "timeout": 60}
+        hangs = {"label": f"a-{number}", "seconds": 600}
+        fields = {"status": "queued", "origin": "rings", "tenant": "a", "timeout": 600}
         data = msgspec.json.encode(["jobs.sleep", None, [hangs], {}])
         queue_client.redis.hset(f"rq:job:a-{number}", mapping={**fields, "data": data})
         queue_client.redis.rpush("rq:queue:rings", f"a-{number}")
