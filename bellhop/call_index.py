@@ -20,7 +20,7 @@ from bellhop.domain.folded_text import folded
 from bellhop.store.blocking_client import partitions_of, together
 from bellhop.store.homes import names_of
 from bellhop.store.keys import calls_key, calls_of_user_key, devices_key, people_of_calls_key
-from bellhop.store.scripts import Argument
+from bellhop.store.scripts import RawCommand
 
 MAX_CALLS = 10_000
 """Longest list of a tenant. Older calls can still be opened by their id, as long as they have a trail."""
@@ -68,10 +68,10 @@ class NewEntry(NamedTuple):
             "most_lines": str(MAX_LINES),
         }
 
-    def for_users(self, tenant: str, ttl_s: int) -> list[tuple[Argument, ...]]:
+    def for_users(self, tenant: str, ttl_s: int) -> list[RawCommand]:
         """Return the commands that add it to the lists of its users. If they run again, they change nothing."""
         keys = [calls_of_user_key(tenant, user_id) for user_id in self.people if user_id]
-        commands: list[tuple[Argument, ...]] = []
+        commands: list[RawCommand] = []
         for key in keys:
             commands.append(("ZADD", key, self.zadd_option, self.began_at, self.cid))
             commands.append(("ZREMRANGEBYRANK", key, 0, -1 - MAX_CALLS_OF_USER))

@@ -9,7 +9,7 @@ from redis import Redis
 
 from bellhop.clock import MICROS_PER_SECOND, Micros
 from bellhop.store.keys import console_audit_key
-from bellhop.store.scripts import Argument
+from bellhop.store.scripts import RawCommand
 
 KEPT_DAYS = 90
 _KEPT_S = KEPT_DAYS * 86_400
@@ -51,7 +51,7 @@ class AuditEntry(msgspec.Struct, frozen=True, omit_defaults=True):
 _ENCODER, _DECODER = msgspec.json.Encoder(), msgspec.json.Decoder(AuditEntry)
 
 
-def keep(tenant: str, entry: AuditEntry) -> list[tuple[Argument, ...]]:
+def keep(tenant: str, entry: AuditEntry) -> list[RawCommand]:
     """Return the commands that keep an entry. Without a tenant, it is about the whole installation."""
     key = console_audit_key(tenant)
     return [

@@ -11,7 +11,7 @@ from bellhop.clock import Micros, iso
 from bellhop.store.blocking_client import run_script, together
 from bellhop.store.keys import dead_letters_key
 from bellhop.store.outbox_scripts import fill_outboxes
-from bellhop.store.scripts import Argument
+from bellhop.store.scripts import RawCommand
 
 MOST = 10_000
 """How many dead letters are kept for each endpoint: the latest ones."""
@@ -48,7 +48,7 @@ class DeadLetter(NamedTuple):
         return cls(endpoint, tenant, subject, document, reason, Micros(int(at)))
 
 
-def keep_dead_letter(letter: DeadLetter, keep_s: int) -> list[tuple[Argument, ...]]:
+def keep_dead_letter(letter: DeadLetter, keep_s: int) -> list[RawCommand]:
     """Return the commands that keep a dead letter for `keep_s`. They may run twice."""
     key = dead_letters_key(letter.endpoint)
     return [

@@ -20,7 +20,7 @@ from bellhop.store.redis_clock import RedisClock, read_time
 from bellhop.store.redis_url import shown, shown_database
 from bellhop.store.replication import ReplicatedScripts
 from bellhop.store.retry import is_away
-from bellhop.store.scripts import Argument, Command
+from bellhop.store.scripts import Command, RawCommand
 from bellhop.telemetry.outage import RedisOutage, redis_outage
 from bellhop.trail import DAY_S
 from webhook.client_address import networks, within
@@ -151,7 +151,7 @@ class WebContext:
             self._clock.note(sent_s, answered_s, redis_time)
             self._clock_valid_until_s = answered_s + CLOCK_MAX_AGE_S
 
-    def run(self, command: Command, *behind: tuple[Argument, ...]) -> Any:
+    def run(self, command: Command, *behind: RawCommand) -> Any:
         """Run a script, and commands behind it; returns the script's answer. Raises redis.exceptions.RedisError."""
         run = self.intake_redis.run if on_the_loop() else partial(run_script, self.redis)
         return run(command, *behind)

@@ -10,7 +10,7 @@ from redis.exceptions import TimeoutError as RedisTimeoutError
 
 from bellhop.store.async_client import Store
 from bellhop.store.blocking_client import partitions_of, together
-from bellhop.store.scripts import Argument, Command, ScriptRunner
+from bellhop.store.scripts import Argument, Command, RawCommand, ScriptRunner
 from webhook.loop_greenlet import on_the_loop, wait_for
 
 T = TypeVar("T")
@@ -43,7 +43,7 @@ class IntakeRedis:
         (answer,) = self.together(command)
         return answer
 
-    def together(self, *commands: tuple[Argument, ...]) -> list[Any]:
+    def together(self, *commands: RawCommand) -> list[Any]:
         """Run commands in one round trip; returns their answers. Raises redis.exceptions.RedisError."""
         if on_the_loop():
             return wait_for(self._twice(lambda store: store.together(*commands)))
@@ -55,7 +55,7 @@ class IntakeRedis:
             return wait_for(self._twice(lambda store: store.together(*commands, in_order=False)))
         return [self._run_blocking(command) for command in commands]
 
-    def run(self, command: Command, *behind: tuple[Argument, ...]) -> Any:
+    def run(self, command: Command, *behind: RawCommand) -> Any:
         """Run a script, and commands behind it; returns the script's answer. Raises redis.exceptions.RedisError.
 
         On a cluster, commands for other servers may run before the script, or without it.

@@ -33,7 +33,7 @@ from bellhop.store.call_scripts import LAST_ALERT, CallToSettle, FinalStanding, 
 from bellhop.store.homes import ALONE, Partition
 from bellhop.store.missed_calls import note_missed, note_seen
 from bellhop.store.retry import until_redis_answers
-from bellhop.store.scripts import Argument, Scripts, in_partition
+from bellhop.store.scripts import RawCommand, Scripts, in_partition
 from bellhop.store.stored_call import StoredCall, read_call
 from bellhop.telemetry import metrics
 from worker.call_reading import final_in
@@ -187,7 +187,7 @@ async def _record_part(
     return recorded is not None
 
 
-async def _note(store: Store, notes: Iterable[Iterable[tuple[Argument, ...]]]) -> None:
+async def _note(store: Store, notes: Iterable[Iterable[RawCommand]]) -> None:
     """Run the commands of some users. They are not repeated if Redis fails, and wait no longer than NOTED_WITHIN_S."""
     commands = list(chain.from_iterable(notes))
     if commands:
@@ -197,7 +197,7 @@ async def _note(store: Store, notes: Iterable[Iterable[tuple[Argument, ...]]]) -
         await asyncio.wait([noting], timeout=NOTED_WITHIN_S)
 
 
-async def _run(store: Store, commands: Iterable[tuple[Argument, ...]]) -> None:
+async def _run(store: Store, commands: Iterable[RawCommand]) -> None:
     with contextlib.suppress(RedisError):
         await store.together(*commands, in_order=False)
 

@@ -12,7 +12,7 @@ from bellhop.migration.merging import digest
 from bellhop.migration.sides import Side
 from bellhop.store import registry
 from bellhop.store.keys import devices_key, owner_key
-from bellhop.store.scripts import Argument
+from bellhop.store.scripts import RawCommand
 
 
 class Token(NamedTuple):
@@ -40,7 +40,7 @@ def make_owners(new: Side, tokens: Sequence[Token], secret: bytes, *, dry_run: b
     return theirs | (set(moved) if dry_run else take_free_tokens(new, moved))
 
 
-def _looked_up(token: Token) -> tuple[Argument, ...]:
+def _looked_up(token: Token) -> RawCommand:
     return ("GET", token.owner_key)
 
 

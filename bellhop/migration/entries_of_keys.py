@@ -12,7 +12,7 @@ from bellhop.store.blocking_client import partitions_of
 from bellhop.store.homes import partition_with
 from bellhop.store.keys import copied_key, owner_key
 from bellhop.store.migration_scripts import REMEMBERED_S, EntryToCopy
-from bellhop.store.scripts import Argument
+from bellhop.store.scripts import RawCommand
 
 NAME_BYTES = 16
 GONE = -2
@@ -123,7 +123,7 @@ def _entries(kind: KindToCopy, answer: Any) -> Entries:
 def _leave_out_moved_devices(former: Side, entries: dict[str, Entries]) -> None:
     """Leave out devices whose token another user has: they count for nobody."""
     devices = {key: user_of(key) for key in entries if kind_of(key) == "devices"}
-    owners: Sequence[tuple[Argument, ...]] = [
+    owners: Sequence[RawCommand] = [
         ("GET", owner_key(tenant, name.decode())) for key, (tenant, _) in devices.items() for name in entries[key]
     ]
     answers = iter(former.run(*owners))

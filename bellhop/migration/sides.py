@@ -7,7 +7,7 @@ from redis import Redis
 from redis.exceptions import RedisError
 
 from bellhop.store.blocking_client import together
-from bellhop.store.scripts import Argument, Command
+from bellhop.store.scripts import AnyCommand
 from bellhop.store.steps import Steps, run_blocking
 
 T = TypeVar("T")
@@ -27,7 +27,7 @@ class Side(NamedTuple):
     url: str
     redis: Redis
 
-    def run(self, *commands: Command | tuple[Argument, ...]) -> list[Any]:
+    def run(self, *commands: AnyCommand) -> list[Any]:
         """Run commands in any order; returns their answers."""
         return self.use(lambda redis: together(redis, *commands, in_order=False) if commands else [])
 

@@ -9,7 +9,7 @@ from bellhop.privacy.forgetting_people import DAY_US, SECRET_TTL_S
 from bellhop.store.keys import ERASURES, FORGOTTEN, FORGOTTEN_HASH_KEY, FORGOTTEN_LIFTS
 from bellhop.store.migration_scripts import copy_entries
 from bellhop.store.redis_clock import read_time
-from bellhop.store.scripts import Argument
+from bellhop.store.scripts import RawCommand
 
 
 def copy_tombstones(former: Side, new: Side, secret: bytes, *, dry_run: bool) -> int:
@@ -45,7 +45,7 @@ def _forgetting_wins(decision: EntryDecision) -> EntryDecision:
     return decision._replace(change=Change.COPIED) if is_again else decision
 
 
-def _erasure(decision: EntryDecision, now: Micros) -> tuple[Argument, ...]:
+def _erasure(decision: EntryDecision, now: Micros) -> RawCommand:
     """Return the command that plans a pass over all keys, or ends that: the person registered again."""
     at = float(decision.former or decision.new or b"0")
     if decision.change is Change.COPIED or at < now - DAY_US:

@@ -32,7 +32,7 @@ from bellhop.store.keys import (
     user_key,
 )
 from bellhop.store.redis_clock import read_time
-from bellhop.store.scripts import Argument, ScriptRunner
+from bellhop.store.scripts import RawCommand, ScriptRunner
 from bellhop.store.steps import Steps, run_scripts
 
 DAY_US = Micros(24 * 3600 * MICROS_PER_SECOND)
@@ -156,7 +156,7 @@ def erase_due(among: Sequence[Partition]) -> Steps[Counter[str] | None]:
     return counts
 
 
-def _next_pass(member: bytes, at: bytes | float | None, now: Micros) -> tuple[Argument, ...]:
+def _next_pass(member: bytes, at: bytes | float | None, now: Micros) -> RawCommand:
     """Return the command that plans a person's next pass, or removes the person. Without a tombstone, none follows."""
     passes = [round(float(at)) + after for after in PASSES_AFTER_US] if at else []
     later = next((moment for moment in passes if moment > now), None)

@@ -12,7 +12,7 @@ from bellhop.queue.names import QUEUES
 from bellhop.store.blocking_client import partitions_of, together
 from bellhop.store.homes import Partition, names_of
 from bellhop.store.keys import FOREIGN_WORKERS, WORKERS, rq_worker_key, rq_workers_key
-from bellhop.store.scripts import Argument
+from bellhop.store.scripts import RawCommand
 
 MAX_FAILED = 200
 """How many failed jobs are read."""
@@ -66,7 +66,7 @@ def _workers(redis: Redis) -> list[tuple[str, str]]:
         redis, *(("SMEMBERS", partition.key(rq_workers_key(queue))) for queue, partition in queues), in_order=False
     )
     found = [_Registered(*queue, key) for queue, keys in zip(queues, registered, strict=True) for key in keys]
-    reads: list[tuple[Argument, ...]] = []
+    reads: list[RawCommand] = []
     for worker in found:
         reads += [("EXISTS", worker.key), ("SISMEMBER", worker.partition.key(WORKERS), worker.name)]
     answers = together(redis, *reads, in_order=False)

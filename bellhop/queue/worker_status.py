@@ -28,7 +28,7 @@ from bellhop.store.keys import (
     tenant_queue_key,
     turns_key,
 )
-from bellhop.store.scripts import Argument
+from bellhop.store.scripts import RawCommand
 
 REGISTRIES: dict[str, Registry] = {"started": "wip", "scheduled": "scheduled", "failed": "failed"}
 """A job's state, and RQ's name for the registry of those jobs (rq.registry)."""
@@ -211,7 +211,7 @@ def _queues(
     """Read the number of jobs by queue and state, the registered workers by queue, and which tenants have lists, in all
     partitions."""
     queue_states = [(queue, state) for queue in QUEUES for state in ("queued", *REGISTRIES)]
-    reads: list[tuple[Argument, ...]] = []
+    reads: list[RawCommand] = []
     for partition in among:
         for queue, state in queue_states:
             if state == "queued":
@@ -250,9 +250,7 @@ def _live_workers(redis: Redis, names: Sequence[str], among: Sequence[Partition]
 
     A worker has a lease in each partition. It lives while it has any.
     """
-    leases: list[tuple[Argument, ...]] = [
-        ("EXISTS", lease) for name in names for lease in names_of(lease_key(name), among)
-    ]
+    leases: list[RawCommand] = [("EXISTS", lease) for name in names for lease in names_of(lease_key(name), among)]
     readable = [name for name in names if partition_with(status_key(name), partitions_of(redis)) in among]
     reads = [("GET", key) for name in readable for key in names_of(status_key(name), partitions_of(redis))]
     answers = iter(together(redis, *leases, *reads, in_order=False))

@@ -10,7 +10,7 @@ from redis.asyncio.connection import AbstractConnection
 from bellhop.clock import Seconds
 from bellhop.store.homes import Partition
 from bellhop.store.redis_url import parse
-from bellhop.store.scripts import Argument, Command
+from bellhop.store.scripts import AnyCommand, Argument, Command, RawCommand
 
 
 class Store(ABC):
@@ -58,7 +58,7 @@ class Store(ABC):
         return answer
 
     @abstractmethod
-    def ask(self, command: Command, *behind: tuple[Argument, ...]) -> Any:
+    def ask(self, command: Command, *behind: RawCommand) -> Any:
         """Send a script, and commands after it, on the open connection, without a task.
 
         Returns a list of futures. The result of each is the answer, or a RedisError; the last is done last. None if
@@ -66,9 +66,7 @@ class Store(ABC):
         """
 
     @abstractmethod
-    def together(
-        self, *commands: Command | tuple[Argument, ...], in_order: bool = True
-    ) -> Coroutine[Any, Any, list[Any]]:
+    def together(self, *commands: AnyCommand, in_order: bool = True) -> Coroutine[Any, Any, list[Any]]:
         """Run commands and scripts one after the other, in a single round trip; returns their answers.
 
         Raises the error of the first that failed; the others have run all the same. A cluster may need several round

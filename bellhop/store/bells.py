@@ -10,8 +10,7 @@ import time
 
 from bellhop.store.homes import Partition
 from bellhop.store.keys import bell_key
-from bellhop.store.routing import AnyCommand
-from bellhop.store.scripts import Argument, Command
+from bellhop.store.scripts import AnyCommand, Command, RawCommand
 
 _QUEUE_OF_A_PARTITION = re.compile(r"rq:\{([^{}]+)\}:queue:([^:]+)$")
 _RING_NO_BELL = frozenset(
@@ -31,7 +30,7 @@ def rung_by(command: AnyCommand) -> list[str]:
     return [match[2] for key in command.keys if (match := _QUEUE_OF_A_PARTITION.match(key))]
 
 
-def ring(bell_of: Partition, queue: str, partition: Partition) -> tuple[Argument, ...]:
+def ring(bell_of: Partition, queue: str, partition: Partition) -> RawCommand:
     """Return the command that says that jobs wait in a partition's queue. `bell_of`: the partition that has the bell.
 
     A bell has each partition once at most. The partition that waits longest comes first.

@@ -23,7 +23,7 @@ from bellhop.store.blocking_cluster import ClusterRedis, in_one_packet
 from bellhop.store.homes import ALONE, Partition
 from bellhop.store.redis_internals import parse_error
 from bellhop.store.redis_url import PLAIN, RedisAddress, parse
-from bellhop.store.scripts import Argument, Command, by_digest, by_source
+from bellhop.store.scripts import AnyCommand, Command, RawCommand, by_digest, by_source
 from bellhop.store.sentinel import DEMOTED, PrimaryDoubt, names_another
 
 
@@ -62,7 +62,7 @@ def _client_of(address: RedisAddress, *, timeout_s: Seconds, repeats: int, conne
     return Redis.from_pool(pool)
 
 
-def run_script(redis: Redis, command: Command, *behind: tuple[Argument, ...]) -> Any:
+def run_script(redis: Redis, command: Command, *behind: RawCommand) -> Any:
     """Run a script atomically, and commands after it; returns the script's answer. Raises as redis-py does."""
     if isinstance(redis, ClusterRedis):
         return together(redis, command, *behind)[0]
@@ -97,7 +97,7 @@ def server_of(redis: Redis, partition: Partition) -> Redis:
     return redis.server_of(partition) if isinstance(redis, ClusterRedis) else redis
 
 
-def together(redis: Redis, *commands: Command | tuple[Argument, ...], in_order: bool = True) -> list[Any]:
+def together(redis: Redis, *commands: AnyCommand, in_order: bool = True) -> list[Any]:
     """Run commands and scripts in one round trip, or none if there are none; returns their answers.
 
     Raises the error of the first that failed, as redis-py does; the others have run all the same. A cluster needs a
@@ -113,7 +113,7 @@ def together(redis: Redis, *commands: Command | tuple[Argument, ...], in_order: 
     return answers
 
 
-def _on_one_server(redis: Redis, commands: Sequence[Command | tuple[Argument, ...]]) -> list[Any]:
+def _on_one_server(redis: Redis, commands: Sequence[AnyCommand]) -> list[Any]:
     answers = in_one_packet(redis, commands)
     for number, command in enumerate(commands):
         if isinstance(answers[number], NoScriptError) and isinstance(command, Command):

@@ -23,8 +23,8 @@ from bellhop.store.cluster_map import (
 from bellhop.store.cluster_sending import NodeBatch, Sendings, sendings, sendings_in_order
 from bellhop.store.homes import Partition, partitions
 from bellhop.store.redis_url import RedisAddress
-from bellhop.store.routing import WITHOUT_KEYS, AnyCommand, plan, route
-from bellhop.store.scripts import Command, by_digest, names, source
+from bellhop.store.routing import WITHOUT_KEYS, plan, route
+from bellhop.store.scripts import AnyCommand, Command, by_digest, names, source
 from bellhop.store.sentinel import LATE_S
 from bellhop.store.wrong_redis import count_commands, refuse_other_count, why_no_map
 

@@ -39,7 +39,7 @@ from bellhop.store.keys import (
     webhook_key,
 )
 from bellhop.store.queue_scripts import queue_keys
-from bellhop.store.scripts import Argument, Command
+from bellhop.store.scripts import Argument, Command, RawCommand
 
 WEBHOOK_TTL_S = 3600
 """How long the id of a webhook is remembered. Stream repeats a webhook for 15 seconds."""
@@ -164,7 +164,7 @@ def _opened(round_: Round, settle_at: Micros) -> dict[str, Any]:
     }
 
 
-def read_traces(tenant: str, cid: str, names: Sequence[str]) -> tuple[Argument, ...]:
+def read_traces(tenant: str, cid: str, names: Sequence[str]) -> RawCommand:
     """Return the command that reads when forgotten rounds began, by the names of their traces."""
     return ("ZMSCORE", rung_key(tenant, cid), *names)
 
@@ -337,7 +337,7 @@ def claim_devices(
     return Command("calls/claim_devices", keys, args)
 
 
-def read_owners(tenant: str, device_keys: Iterable[str]) -> tuple[Argument, ...]:
+def read_owners(tenant: str, device_keys: Iterable[str]) -> RawCommand:
     """Return the command that reads which user has each push token. It goes right before `claim_devices`."""
     return ("MGET", *(owner_key(tenant, key) for key in device_keys))
 
@@ -408,7 +408,7 @@ def record_receipt(ticket: Ticket, event: PhoneEvent, line: str, now: Micros) ->
     return Command("calls/record_receipt", keys, args)
 
 
-def keep_test(round_: Round) -> list[tuple[Argument, ...]]:
+def keep_test(round_: Round) -> list[RawCommand]:
     """Return the commands that keep the facts of a test ring. The round is not opened: nobody settles it."""
     key = round_key(round_.tenant, round_.cid, round_.started_at)
     fields: list[Argument] = ["facts", round_.as_json(recipients=())]
@@ -442,7 +442,7 @@ def claim_question(tenant: str, cid: str, session_id: str, *, run: str, claim_ms
     return Command("calls/claim_question", [question_key(tenant, cid)], [run, session_id, claim_ms])
 
 
-def keep_answer(tenant: str, cid: str, session_id: str, keep_ms: int) -> tuple[Argument, ...]:
+def keep_answer(tenant: str, cid: str, session_id: str, keep_ms: int) -> RawCommand:
     """Return the command that ends a question; the ring is not asked about again for `keep_ms`."""
     return ("SET", question_key(tenant, cid), f"done|{session_id}", "PX", keep_ms)
 

@@ -13,14 +13,14 @@ from bellhop.clock import Micros
 from bellhop.domain.clock_offset import ClockOffset
 from bellhop.store.homes import Partition
 from bellhop.store.keys import stream_clock_key
-from bellhop.store.scripts import Argument
+from bellhop.store.scripts import Argument, RawCommand
 
 KEPT_S = 7 * 24 * 3600
 """How long the difference is remembered without events."""
 FIELDS = ClockOffset.__struct_fields__
 
 
-def read(tenant: str, partition: Partition) -> tuple[Argument, ...]:
+def read(tenant: str, partition: Partition) -> RawCommand:
     """Return the command that reads it; `read_answer` reads what the command returns."""
     return ("HMGET", partition.key(stream_clock_key(tenant)), *FIELDS)
 
@@ -36,12 +36,12 @@ def latest(answers: Iterable[Sequence[bytes | None]]) -> ClockOffset:
     return max(map(read_answer, answers), key=lambda known: known.fitted_at)
 
 
-def read_applied(tenant: str, partition: Partition) -> tuple[Argument, ...]:
+def read_applied(tenant: str, partition: Partition) -> RawCommand:
     """Return the command that reads `applied_us`, as text; None if nothing is known."""
     return ("HGET", partition.key(stream_clock_key(tenant)), "applied_us")
 
 
-def write(tenant: str, known: ClockOffset, partition: Partition) -> list[tuple[Argument, ...]]:
+def write(tenant: str, known: ClockOffset, partition: Partition) -> list[RawCommand]:
     """Return the commands that write it. The scripts of calls read `applied_us`."""
     fields = {**msgspec.structs.asdict(known), "applied_us": known.applied_us}
     pairs: list[Argument] = [part for field in fields.items() for part in field]

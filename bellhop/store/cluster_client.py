@@ -30,7 +30,8 @@ from bellhop.store.cluster_sending import NodeBatch, Sendings, sendings, sending
 from bellhop.store.homes import Partition, partition_with, partitions
 from bellhop.store.keys import bell_key
 from bellhop.store.redis_url import RedisAddress
-from bellhop.store.routing import WITHOUT_KEYS, AnyCommand, Routed, plan, route
+from bellhop.store.routing import WITHOUT_KEYS, Routed, plan, route
+from bellhop.store.scripts import AnyCommand
 from bellhop.store.sentinel import LATE_S
 from bellhop.store.single_server import SingleServer
 from bellhop.store.wrong_redis import count_commands, refuse_other_count, why_no_map

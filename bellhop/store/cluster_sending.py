@@ -27,8 +27,8 @@ from bellhop.store.cluster_map import (
     why_again,
 )
 from bellhop.store.homes import Partition
-from bellhop.store.routing import AnyCommand, Routed, stages
-from bellhop.store.scripts import Command, by_digest
+from bellhop.store.routing import Routed, stages
+from bellhop.store.scripts import AnyCommand, Command, by_digest
 from bellhop.store.sentinel import DEMOTED
 
 

@@ -11,7 +11,7 @@ from bellhop.store.cluster_client import Bells, ClusterServers
 from bellhop.store.cluster_map import Node
 from bellhop.store.homes import Partition
 from bellhop.store.redis_url import RedisAddress
-from bellhop.store.scripts import Argument, Command
+from bellhop.store.scripts import AnyCommand, Command, RawCommand
 
 
 class ClusterStore(Store):
@@ -31,12 +31,10 @@ class ClusterStore(Store):
         """Return the store for what each partition has."""
         return ClusterStore(self._servers, partition)
 
-    def ask(self, command: Command, *behind: tuple[Argument, ...]) -> None:
+    def ask(self, command: Command, *behind: RawCommand) -> None:
         """Return None: only `together` sends a command again that a node has not run."""
 
-    def together(
-        self, *commands: Command | tuple[Argument, ...], in_order: bool = True
-    ) -> Coroutine[Any, Any, list[Any]]:
+    def together(self, *commands: AnyCommand, in_order: bool = True) -> Coroutine[Any, Any, list[Any]]:
         """Run commands on the nodes that have their keys."""
         return self._servers.together(*commands, in_order=in_order, own=self._own)
 

@@ -8,11 +8,10 @@ from collections.abc import Sequence
 
 from bellhop.clock import Micros
 from bellhop.store.keys import missed_calls_key
-from bellhop.store.scripts import Argument
+from bellhop.store.scripts import RawCommand
 
 MOST_UNSEEN = 100
 """Older missed calls count as seen."""
-RawCommand = tuple[Argument, ...]
 
 
 def note_missed(tenant: str, user_id: str, cid: str, began_at: Micros, kept_s: int) -> tuple[RawCommand, ...]:

@@ -13,7 +13,7 @@ from bellhop.store.homes import Partition
 from bellhop.store.keys import PROBE_FROM, PROBE_TO
 from bellhop.store.redis_internals import code_of
 from bellhop.store.replication import TooFewReplicasError
-from bellhop.store.scripts import Argument
+from bellhop.store.scripts import RawCommand
 from bellhop.store.wrong_redis import WrongRedisError
 
 A_CLUSTER_NODE = (
@@ -44,7 +44,7 @@ REFUSALS = {
 """By the code of Redis's error: what is wrong, and what to do. Each continues a sentence that begins with "Redis"."""
 
 
-def probes(partitions: Iterable[Partition]) -> list[tuple[Argument, ...]]:
+def probes(partitions: Iterable[Partition]) -> list[RawCommand]:
     """Return a write for each partition that changes nothing, because its source never exists.
 
     Redis refuses it as it refuses any other write. Without a tag, the two keys have different slots. So a cluster node

@@ -12,7 +12,7 @@ from redis.exceptions import NoScriptError, RedisError
 from bellhop.clock import Seconds
 from bellhop.store.blocking_client import has_moved
 from bellhop.store.blocking_cluster import ClusterRedis
-from bellhop.store.scripts import Argument, Command, by_digest, by_source
+from bellhop.store.scripts import Command, RawCommand, by_digest, by_source
 from bellhop.store.sentinel import PrimaryDoubt
 
 WAIT_MS = 500
@@ -38,7 +38,7 @@ class ReplicatedScripts:
         self._redis, self._replicas = redis, replicas
         self._doubt = PrimaryDoubt()
 
-    def __call__(self, command: Command, *behind: tuple[Argument, ...]) -> Any:
+    def __call__(self, command: Command, *behind: RawCommand) -> Any:
         """Run a script, and commands after it."""
         if isinstance(self._redis, ClusterRedis):
             return self._run_on_cluster(self._redis, command, *behind)
@@ -55,7 +55,7 @@ class ReplicatedScripts:
             raise NotReplicatedError("another server is the primary now")
         return answer
 
-    def _run_on_cluster(self, redis: ClusterRedis, command: Command, *behind: tuple[Argument, ...]) -> Any:
+    def _run_on_cluster(self, redis: ClusterRedis, command: Command, *behind: RawCommand) -> Any:
         """Do the same. The commands behind the script are on other nodes: nothing waits for their replicas."""
         answers = redis.run([command, ("WAIT", self._replicas, WAIT_MS), *behind], in_order=True)
         for answer in answers:
@@ -65,7 +65,7 @@ class ReplicatedScripts:
             raise TooFewReplicasError(f"{answers[1]} of {self._replicas} replicas have it")
         return answers[0]
 
-    def _run(self, *commands: tuple[Argument, ...]) -> tuple[Any, int]:
+    def _run(self, *commands: RawCommand) -> tuple[Any, int]:
         """Run commands and then WAIT on the same connection; returns the first answer and that of WAIT."""
         with self._redis.pipeline(transaction=False) as pipeline:
             for command in (*commands, ("WAIT", self._replicas, WAIT_MS)):

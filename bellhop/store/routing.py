@@ -8,10 +8,9 @@ from collections.abc import Callable, Hashable, Iterable, Sequence
 from typing import Any, NamedTuple, TypeVar
 
 from bellhop.store.homes import Home, Partition, home_of, partition_of, tag_of
-from bellhop.store.scripts import Argument, Command, in_partition
+from bellhop.store.scripts import AnyCommand, Argument, Command, RawCommand, in_partition
 
 T = TypeVar("T", bound=Hashable)
-AnyCommand = Command | tuple[Argument, ...]
 
 WITHOUT_KEYS = frozenset({"TIME", "PING", "PUBLISH", "SCRIPT", "ECHO", "CLUSTER", "INFO", "ACL", "CONFIG", "WAIT"})
 _ONLY_KEYS = frozenset({"MGET", "EXISTS", "DEL", "UNLINK"})
@@ -108,7 +107,7 @@ def keys_of(command: AnyCommand) -> Sequence[str]:
     return [_text(key) for key in command[_key_positions(command)]]
 
 
-def _key_positions(command: tuple[Argument, ...]) -> slice:
+def _key_positions(command: RawCommand) -> slice:
     name = command[0]
     if name in WITHOUT_KEYS:
         return slice(0, 0)

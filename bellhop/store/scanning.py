@@ -13,7 +13,7 @@ from redis import Redis
 
 from bellhop.store.blocking_client import partitions_of, together
 from bellhop.store.homes import Partition, without_tag
-from bellhop.store.scripts import Argument
+from bellhop.store.scripts import RawCommand
 
 SCANNED_AT_ONCE = 1_000
 MOST_LOOKED_AT = 2_000
@@ -31,7 +31,7 @@ class Walk(NamedTuple):
     """How many keys Redis looks at for the next part."""
     cursor: int = 0
 
-    def command(self) -> tuple[Argument, ...]:
+    def command(self) -> RawCommand:
         """Return the command for the next part."""
         pattern = self.patterns[0]
         return ("SCAN", self.cursor, *(("MATCH", pattern) if pattern else ()), "COUNT", self.looked_at)

@@ -14,6 +14,8 @@ from typing import Any, NamedTuple, Protocol
 from bellhop.store.homes import Partition
 
 Argument = str | bytes | int | float
+RawCommand = tuple[Argument, ...]
+"""A command of Redis: its name and its arguments."""
 
 FOLDER = Path(__file__).parent / "lua"
 INCLUDE = re.compile(r"^-- include: ([\w/]+)$", re.MULTILINE)
@@ -27,6 +29,10 @@ class Command(NamedTuple):
     args: Sequence[Argument]
 
 
+AnyCommand = Command | RawCommand
+"""A script or a command."""
+
+
 def in_partition(command: Command, partition: Partition) -> Command:
     """Return the script with the names that its keys have in a partition."""
     return command._replace(keys=[partition.key(key) for key in command.keys]) if partition.tag else command
@@ -35,7 +41,7 @@ def in_partition(command: Command, partition: Partition) -> Command:
 class ScriptRunner(Protocol):
     """Runs a script, and commands behind it, such as `bellhop.store.blocking_client.run_script`."""
 
-    def __call__(self, command: Command, /, *behind: tuple[Argument, ...]) -> Any:
+    def __call__(self, command: Command, /, *behind: RawCommand) -> Any:
         """Return the script's answer. Raises if the script or a command failed; then all of them may have run."""
         ...
 
@@ -47,9 +53,7 @@ class Scripts(Protocol):
         """Run lua/<name>.lua."""
         ...
 
-    def together(
-        self, *commands: Command | tuple[Argument, ...], in_order: bool = True
-    ) -> Coroutine[Any, Any, list[Any]]:
+    def together(self, *commands: AnyCommand, in_order: bool = True) -> Coroutine[Any, Any, list[Any]]:
         """Run scripts and commands one after the other, in a single round trip; a cluster may need several."""
         ...
 
@@ -70,12 +74,12 @@ def sha1(name: str) -> str:
     return hashlib.sha1(source(name).encode(), usedforsecurity=False).hexdigest()
 
 
-def by_digest(command: Command) -> tuple[Argument, ...]:
+def by_digest(command: Command) -> RawCommand:
     """Return what to send for a script that Redis knows; it answers NOSCRIPT, and does nothing, if it does not."""
     return ("EVALSHA", sha1(command.script), len(command.keys), *command.keys, *command.args)
 
 
-def by_source(command: Command) -> tuple[Argument, ...]:
+def by_source(command: Command) -> RawCommand:
     """Return what to send for a script that Redis may not know."""
     return ("EVAL", source(command.script), len(command.keys), *command.keys, *command.args)
 

@@ -17,7 +17,7 @@ from redis.exceptions import TimeoutError as RedisTimeoutError
 
 from bellhop.clock import Seconds
 from bellhop.store.redis_internals import parse_error, server_of, transport_of
-from bellhop.store.scripts import Argument
+from bellhop.store.scripts import RawCommand
 from bellhop.store.sentinel import DEMOTED
 
 
@@ -45,7 +45,7 @@ class SharedConnection(asyncio.Protocol):
         self._transport.set_protocol(self)
         self.usable = not self._transport.is_closing()
 
-    def ask(self, command: tuple[Argument, ...]) -> "asyncio.Future[Any]":
+    def ask(self, command: RawCommand) -> "asyncio.Future[Any]":
         """Send a command. The future's result is the answer, or a RedisError if Redis refuses or does not answer.
 
         If the future is cancelled, the answer is dropped when it comes.

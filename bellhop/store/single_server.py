@@ -24,7 +24,7 @@ from bellhop.store.async_client import Store
 from bellhop.store.homes import ALONE, Partition
 from bellhop.store.redis_internals import new_connection
 from bellhop.store.redis_url import PLAIN, RedisAddress
-from bellhop.store.scripts import Argument, Command
+from bellhop.store.scripts import AnyCommand, Command, RawCommand
 from bellhop.store.sentinel import DEMOTED, PrimaryDoubt, names_another
 from bellhop.store.shared_connection import SharedConnection
 
@@ -76,7 +76,7 @@ class SingleServer(Store):
         """Return this store: its keys are in the only partition."""
         return self
 
-    def ask(self, command: Command, *behind: tuple[Argument, ...]) -> "list[asyncio.Future[Any]] | None":
+    def ask(self, command: Command, *behind: RawCommand) -> "list[asyncio.Future[Any]] | None":
         """Send a script, and commands after it, on the open connection, without a task.
 
         The result of each future is the answer, or a RedisError; the last is done last. None if no
@@ -86,9 +86,7 @@ class SingleServer(Store):
             return None
         return [self._connection.ask(part) for part in (scripts.by_digest(command), *behind)]
 
-    async def together(
-        self, *commands: Command | tuple[Argument, ...], in_order: bool = True, raises: bool = True
-    ) -> list[Any]:
+    async def together(self, *commands: AnyCommand, in_order: bool = True, raises: bool = True) -> list[Any]:
         """Run commands and scripts one after the other, in a single round trip; returns their answers.
 
         Raises the error of the first that failed; the others have run all the same. Unless it `raises`, the error of

@@ -10,10 +10,10 @@ from typing import Any, TypeVar, cast
 from redis import Redis
 
 from bellhop.store.blocking_client import together
-from bellhop.store.scripts import Argument, Command, ScriptRunner, Scripts
+from bellhop.store.scripts import AnyCommand, Command, ScriptRunner, Scripts
 
 T = TypeVar("T")
-Commands = Sequence[Command | tuple[Argument, ...]]
+Commands = Sequence[AnyCommand]
 """The commands of one round trip. They run in this order."""
 Steps = Generator[Commands, list[Any], T]
 

@@ -10,7 +10,7 @@ from typing import Any
 from redis.exceptions import RedisError
 
 from bellhop.store.keys import PARTITION_COUNT
-from bellhop.store.scripts import Argument
+from bellhop.store.scripts import RawCommand
 
 NOT_A_CLUSTER = "is not a cluster: begin BELLHOP_REDIS_URL with redis:// (rediss:// for TLS), see docs/redis.md"
 _NO_CLUSTER = ("cluster support disabled", "unknown command")
@@ -21,7 +21,7 @@ class WrongRedisError(RedisError):
     """Redis is not what the settings say. The text continues a sentence that begins with "Redis"."""
 
 
-def count_commands(count: int) -> list[tuple[Argument, ...]]:
+def count_commands(count: int) -> list[RawCommand]:
     """Return what stores the number if none is stored, and then reads the stored one."""
     return [("SET", PARTITION_COUNT, count, "NX"), ("GET", PARTITION_COUNT)]
 

@@ -8,7 +8,7 @@ from redis import Redis
 
 from bellhop.clock import Micros
 from bellhop.store.keys import LAST_CHECK
-from bellhop.store.scripts import Argument
+from bellhop.store.scripts import RawCommand
 
 KEPT_S = 7 * 24 * 3600
 MOST_FINDINGS, MOST_CHARACTERS = 100, 600
@@ -25,7 +25,7 @@ class LastCheck(NamedTuple):
     faults: Faults
 
 
-def keep_check(at: Micros, faults: Iterable[tuple[str, str, str]]) -> tuple[Argument, ...]:
+def keep_check(at: Micros, faults: Iterable[tuple[str, str, str]]) -> RawCommand:
     """Return the command that keeps a check. Long sentences are cut."""
     short = [(level, subject, sentence[:MOST_CHARACTERS]) for level, subject, sentence in faults]
     return ("SET", LAST_CHECK, json.dumps({"at": at, "faults": short[:MOST_FINDINGS]}), "EX", KEPT_S)
