@@ -1,4 +1,7 @@
-"""Live workers in the other databases of our Redis: their BELLHOP_REDIS_URL ends with another number than ours."""
+"""What to say if no worker is alive.
+
+Perhaps the workers use another database of our Redis: their BELLHOP_REDIS_URL ends with another number than ours.
+"""
 
 from collections.abc import Mapping
 
@@ -38,6 +41,12 @@ def no_worker(url: str, elsewhere: Mapping[int, int]) -> str:
         return f"{sentence}: start `bellhop worker`. If one runs, its first log line names the Redis that it uses"
     others = " and ".join(f"{_count(live)} in database {number}" for number, live in elsewhere.items())
     return f"{sentence}, but {others} of the same server: set the same BELLHOP_REDIS_URL for all processes"
+
+
+def no_former_worker(where: str) -> str:
+    """Say that no worker is alive in the former Redis, while the installation moves."""
+    advice = "correct BELLHOP_REDIS_FORMER_URL, or remove it if the former workers have ended"
+    return f"no worker of Bellhop works {where}: {advice}"
 
 
 def _live_workers(redis: Redis, number: int) -> int:

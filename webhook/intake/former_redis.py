@@ -14,6 +14,7 @@ from redis.exceptions import RedisError
 
 from bellhop.clock import Micros
 from bellhop.domain.call import Stamp
+from bellhop.queue.other_databases import no_former_worker
 from bellhop.store.homes import partition_with
 from bellhop.store.keys import WORKERS, call_key, webhook_key
 from bellhop.store.redis_clock import read_time
@@ -23,10 +24,6 @@ from webhook.intake_redis import IntakeRedis
 
 PAUSE_S = 1.0
 """While the former Redis is away, one webhook tries it in this time; the others do not wait for it."""
-
-NO_WORKERS = (
-    "no worker of Bellhop works there: correct BELLHOP_REDIS_FORMER_URL, or remove it if the former workers have ended"
-)
 T = TypeVar("T")
 
 
@@ -99,7 +96,7 @@ class FormerRedis:
         if known.has_workers:
             self._outage.note_answer()
         else:
-            self._outage.note_error("NoWorkers", advice=NO_WORKERS)
+            self._outage.note_error("NoWorkers", advice=no_former_worker("there"))
         return known
 
     def ask(self, request: Callable[[IntakeRedis], T]) -> T | None:

@@ -10,6 +10,7 @@ from bellhop.cli.check.finding import Finding, Level
 from bellhop.cli.check.reading import read_redis
 from bellhop.cli.check.redis import why_no_answer
 from bellhop.clock import Seconds
+from bellhop.queue.other_databases import no_former_worker
 from bellhop.queue.worker_status import read_installation_state
 from bellhop.settings import Settings
 from bellhop.store.blocking_client import blocking
@@ -39,11 +40,7 @@ async def findings(settings: Settings) -> AsyncIterator[Finding]:
     if is_own:
         yield Finding(Level.PROBLEM, SUBJECT, f"{database} is the own Redis: correct or remove {SETTING}")
     elif not workers:
-        sentence = (
-            f"no worker of Bellhop works at {database}: correct {SETTING}, "
-            "or remove it if the former workers have ended"
-        )
-        yield Finding(Level.PROBLEM, SUBJECT, sentence)
+        yield Finding(Level.PROBLEM, SUBJECT, no_former_worker(f"at {database}"))
     else:
         sentence = (
             f"calls that began at {database} still end there; live workers: {workers}. Remove {SETTING} ten minutes "
