@@ -84,7 +84,7 @@ class Jobs:
         """Ask Stream for the members. If it does not answer, note that on the trail, and raise MembersUnknown."""
         tools = self._tools
         try:
-            return await with_members(round_, tools.calls)
+            return await with_members(round_, tools.stream_apis)
         except MembersUnknown as error:
             line = StreamAsked(
                 at=tools.clock.now(),

@@ -168,7 +168,7 @@ def _queue_worker(
         channels=channels,
         token_pruner=pruner,
         device_lookup=_device_lookup(settings, store, apis),
-        calls=apis,
+        stream_apis=apis,
         texts=texts,
         templates=read_pushes(settings).templates,
         ticket_secret=settings.receipt_secret.get_secret_value().encode(),

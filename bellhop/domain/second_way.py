@@ -33,13 +33,13 @@ class NextStep(Enum):
     """Send the second push."""
 
 
-def second_road(device: Device, devices: Iterable[Device]) -> Device | None:
+def device_of_second_push(device: Device, devices: Iterable[Device]) -> Device | None:
     """Return the token for the second push; None if there is none. The first push went to `device`.
 
     `devices`: all devices of the same user.
     """
-    road = ROADS.get(device.provider)
-    return road(device, devices) if road else None
+    find = FIND_DEVICE.get(device.provider)
+    return find(device, devices) if find else None
 
 
 def decide(
@@ -82,7 +82,7 @@ def _the_same_token(device: Device, _: Iterable[Device]) -> Device | None:
     return device
 
 
-ROADS: Mapping[Provider, Callable[[Device, Iterable[Device]], Device | None]] = {
+FIND_DEVICE: Mapping[Provider, Callable[[Device, Iterable[Device]], Device | None]] = {
     Provider.APNS: _alert_of_the_same_phone,
     Provider.FCM: _the_same_token,
     Provider.WEB_PUSH: _the_same_token,

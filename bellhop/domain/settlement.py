@@ -54,12 +54,12 @@ def settlement_of(call: CallState, round_: RoundState, user: str, now: Micros, g
 
 def _settlement(round_: RoundState, user: str, decision: Decision, now: Micros) -> Settlement:
     """Settle a user with the decided standing, or with STALE if a notice is due but would come too late."""
-    where = decision.standing
-    if where not in NOTICE_DUE:
-        return Settlement(round_.started_at, user, where, notice=False)
+    standing = decision.standing
+    if standing not in NOTICE_DUE:
+        return Settlement(round_.started_at, user, standing, notice=False)
     taken_late = round_.taken_at > round_.started_at + TAKEN_LATE_US
     if taken_late or now > round_.deadline + NOTICE_MAX_AGE_US:
         return Settlement(round_.started_at, user, Standing.STALE, notice=False)
     still_rings = decision.only_missed and now < round_.deadline
     until = round_.deadline if still_rings else Micros(0)
-    return Settlement(round_.started_at, user, where, notice=True, rings_until=until)
+    return Settlement(round_.started_at, user, standing, notice=True, rings_until=until)

@@ -157,7 +157,7 @@ PURPOSES: dict[str, str] = {
 """What a phone registers a token for."""
 PROVIDERS: dict[str, str] = {Provider.APNS: "Apple", Provider.FCM: "Google", Provider.WEB_PUSH: "Web Push"}
 
-ROADS: dict[str, str] = {Provider.APNS: "by an alert", Provider.FCM: "by the same push"}
+HOW_RUNG_AGAIN: dict[str, str] = {Provider.APNS: "by an alert", Provider.FCM: "by the same push"}
 """How a phone that sent no receipt is rung a second time, by the provider of the ring."""
 AGAIN = "{counted}, until {time} after the call began, ended in the same way."
 NO_MORE_ATTEMPTS = "No more attempts to send the {push} for {device}: "

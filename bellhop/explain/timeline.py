@@ -21,6 +21,7 @@ from bellhop.explain.sentences import (
     EVENTS,
     FATES,
     GAVE_UP,
+    HOW_RUNG_AGAIN,
     LEARNED,
     LEARNED_CANCEL,
     MEMBERS_UNKNOWN,
@@ -37,7 +38,6 @@ from bellhop.explain.sentences import (
     REFUSED_BEFORE,
     REJECTED_BY_PHONE,
     REJECTIONS,
-    ROADS,
     STANDINGS,
     UNKNOWN_FATE,
     UNKNOWN_QUESTION,
@@ -332,8 +332,8 @@ def _reduced(round_log: RoundLog, push: PushReduced) -> str:
 
 
 def _second_ring(round_log: RoundLog, phone: SecondRingDue) -> str:
-    road = ROADS.get(phone.provider, "by another push")
-    return f"{name_of(round_log, phone)} sent no receipt within {phone.detail} s, so Bellhop rings it again {road}."
+    how = HOW_RUNG_AGAIN.get(phone.provider, "by another push")
+    return f"{name_of(round_log, phone)} sent no receipt within {phone.detail} s, so Bellhop rings it again {how}."
 
 
 def standing_sentence(round_log: RoundLog, user: str, standing: str) -> str:

@@ -12,9 +12,9 @@ from bellhop.explain.other_project import advice_on_project
 from bellhop.explain.reported import reports_of, says_it_rang, was_shown
 from bellhop.explain.rounds import RoundLog
 from bellhop.explain.sentences import (
+    HOW_RUNG_AGAIN,
     NOT_TAKEN_UP,
     PROVIDERS,
-    ROADS,
     SENT,
     SILENT,
     TAKEN_UP_ONLY,
@@ -178,7 +178,7 @@ def _accepted_sentence(round_log: RoundLog, start: str, last: PushMilestone, pus
 
 
 def _road(push: PushMilestone) -> str:
-    return f" {ROADS[push.provider]}" if push.provider in ROADS else ""
+    return f" {HOW_RUNG_AGAIN[push.provider]}" if push.provider in HOW_RUNG_AGAIN else ""
 
 
 def _silence(round_log: RoundLog, push: PushMilestone) -> str:

@@ -13,7 +13,7 @@ from bellhop.store.keys import bell_key
 from bellhop.store.scripts import AnyCommand, Command, RawCommand
 
 _QUEUE_OF_A_PARTITION = re.compile(r"rq:\{([^{}]+)\}:queue:([^:]+)$")
-_RING_NO_BELL = frozenset(
+_FILL_NO_QUEUE = frozenset(
     {
         *(f"queue/{name}" for name in ("take_jobs", "begin_job", "show_runs", "finish_job", "tend")),
         *("queue/enqueue_scheduled", "queue/take_back_jobs"),
@@ -23,14 +23,14 @@ _RING_NO_BELL = frozenset(
 queue by itself (worker/queue/partition_worker.py)."""
 
 
-def rung_by(command: AnyCommand) -> list[str]:
+def queues_filled_by(command: AnyCommand) -> list[str]:
     """Return the queues on which a script may put jobs. `command` has the names that its keys have in a partition."""
-    if not isinstance(command, Command) or command.script in _RING_NO_BELL:
+    if not isinstance(command, Command) or command.script in _FILL_NO_QUEUE:
         return []
     return [match[2] for key in command.keys if (match := _QUEUE_OF_A_PARTITION.match(key))]
 
 
-def ring(bell_of: Partition, queue: str, partition: Partition) -> RawCommand:
+def bell_command(bell_of: Partition, queue: str, partition: Partition) -> RawCommand:
     """Return the command that says that jobs wait in a partition's queue. `bell_of`: the partition that has the bell.
 
     A bell has each partition once at most. The partition that waits longest comes first.

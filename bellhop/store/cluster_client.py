@@ -14,7 +14,7 @@ from redis.exceptions import ConnectionError as RedisConnectionError
 from redis.exceptions import RedisError
 
 from bellhop.clock import Seconds
-from bellhop.store.bells import ring
+from bellhop.store.bells import bell_command
 from bellhop.store.cluster_map import (
     NO_NODE,
     READ_AGAIN_S,
@@ -106,7 +106,7 @@ class ClusterServers:
         node = self._map.node_of(partition)
         bell_of = self.bell_of(node) if node else None
         if bell_of:
-            await self.together(ring(bell_of, queue, partition))
+            await self.together(bell_command(bell_of, queue, partition))
 
     def bells(self, node: Node, timeout_s: Seconds) -> "Bells":
         """Return what waits for the bells of a node. `timeout_s` must be longer than it waits."""

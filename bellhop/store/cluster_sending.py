@@ -12,7 +12,7 @@ from typing import Any, NamedTuple
 from redis.exceptions import ConnectionError as RedisConnectionError
 
 from bellhop.clock import Seconds
-from bellhop.store.bells import ring, rung_by
+from bellhop.store.bells import bell_command, queues_filled_by
 from bellhop.store.cluster_map import (
     MOVING_S,
     NO_NODE,
@@ -182,6 +182,6 @@ def _bells_behind(
     command: AnyCommand, partition: Partition, node: Node, cluster: ClusterMap, among: Sequence[Partition]
 ) -> list[AnyCommand]:
     """Return what wakes a worker for the jobs that a script queues. The answers do not matter."""
-    queues = rung_by(command)
+    queues = queues_filled_by(command)
     bell_of = cluster.first_partition_of(node, among) if queues else None
-    return [ring(bell_of, queue, partition) for queue in queues] if bell_of else []
+    return [bell_command(bell_of, queue, partition) for queue in queues] if bell_of else []

@@ -24,7 +24,7 @@ class FailureLimit:
     def note(self, client: Client, now_s: float) -> None:
         """Count a failure. `now_s` is monotonic."""
         with self._lock:
-            self._turn(now_s)
+            self._begin_minute(now_s)
             if client in self._now or len(self._now) < MAX_CLIENTS:
                 self._now[client] += 1
 
@@ -37,10 +37,10 @@ class FailureLimit:
     def exceeded(self, client: Client, now_s: float) -> bool:
         """Return whether the client had more failures than one minute allows."""
         with self._lock:
-            self._turn(now_s)
+            self._begin_minute(now_s)
             return self._now[client] + self._before[client] > self._per_minute
 
-    def _turn(self, now_s: float) -> None:
+    def _begin_minute(self, now_s: float) -> None:
         minute = int(now_s // MINUTE_S)
         if minute != self._minute:
             self._before = self._now if minute == self._minute + 1 else Counter()

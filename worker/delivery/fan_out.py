@@ -55,7 +55,8 @@ PLANNED_AT_ONCE = 8
 UNUSABLE_TOKEN = frozenset({Outcome.TOKEN_DEAD, Outcome.BAD_TOKEN, Outcome.WRONG_APP, Outcome.NO_CREDENTIALS})
 """After one of these outcomes, the push goes to another token of the same phone, if there is one."""
 NO_LINE_OF_START = FURTHER_RINGS | {PushKind.MISSED, PushKind.RING_OVER}
-"""Notices are many and not urgent; further rings and the end of a ring belong to other jobs."""
+"""The pushes whose jobs put no line about their start on the trail. Notices are many and not urgent; further rings and
+the end of a ring belong to other jobs."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,8 +71,8 @@ class DeliveryTools:
     """None: users without devices are not looked up at Stream."""
     stream_state: StreamState | None = None
     """None: Stream is not asked for the state of a ring."""
-    calls: Mapping[str, StreamApi] = field(default_factory=dict)
-    """The Stream apps by tenant, which are asked for the members of a call that began."""
+    stream_apis: Mapping[str, StreamApi] = field(default_factory=dict)
+    """By tenant. They are asked for the members of a call that began."""
     texts: Texts = BUILT_IN
     templates: PushTemplates = NO_TEMPLATES
     """The team's own texts and data for its pushes."""

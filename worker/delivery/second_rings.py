@@ -8,7 +8,7 @@ from functools import partial
 from bellhop.clock import elapsed
 from bellhop.domain.device import Device
 from bellhop.domain.push import Push, PushKind
-from bellhop.domain.second_way import RungPhone, second_road
+from bellhop.domain.second_way import RungPhone, device_of_second_push
 from bellhop.queue.job_payloads import QueuedRound
 from bellhop.store import registry
 from bellhop.store.registry import RegisteredUsers
@@ -25,7 +25,7 @@ class SecondRings(FanOut):
     def __init__(self, tools: DeliveryTools, round_: QueuedRound, phones: Sequence[RungPhone]) -> None:
         super().__init__(tools, PushKind.SECOND_RING, round_)
         self._phones = phones
-        self._by_road: dict[str, RungPhone] = {}
+        self._phone_of: dict[str, RungPhone] = {}
         """By the key of the device that gets the second push."""
 
     async def send(self) -> None:
@@ -33,25 +33,25 @@ class SecondRings(FanOut):
         round_, user_ids = self._round, list(dict.fromkeys(phone.device.user_id for phone in self._phones))
         read = partial(registry.read_users, self._tools.store, round_.tenant, user_ids, round_.caller_id)
         users = await until_redis_answers(read)
-        roads = self._roads(users)
-        recipients = [recipient for recipient in round_.recipients if roads.get(recipient.id)]
+        devices = self._devices(users)
+        recipients = [recipient for recipient in round_.recipients if devices.get(recipient.id)]
         try:
-            await self._send(recipients, RegisteredUsers(roads, users.users, {}))
+            await self._send(recipients, RegisteredUsers(devices, users.users, {}))
         finally:
             await asyncio.shield(self._records.flush())
 
-    def _roads(self, users: RegisteredUsers) -> dict[str, list[Device]]:
+    def _devices(self, users: RegisteredUsers) -> dict[str, list[Device]]:
         """Return the devices that get a second push, by user."""
-        roads: dict[str, list[Device]] = {user: [] for user in users.devices}
+        devices: dict[str, list[Device]] = {user: [] for user in users.devices}
         for phone in self._phones:
-            road = second_road(phone.device, users.devices[phone.device.user_id])
-            if road is not None and road.key not in self._by_road:
-                self._by_road[road.key] = phone
-                roads[road.user_id].append(road)
-        return roads
+            device = device_of_second_push(phone.device, users.devices[phone.device.user_id])
+            if device is not None and device.key not in self._phone_of:
+                self._phone_of[device.key] = phone
+                devices[device.user_id].append(device)
+        return devices
 
     async def _push(self, push: Push) -> list[Delivered]:
-        phone, now = self._by_road[push.device.key], self._tools.clock.now()
+        phone, now = self._phone_of[push.device.key], self._tools.clock.now()
         results = await super()._push(replace(push, instead=None, rung=phone.device.key))
         if results[0].last is not None:
             waited_s = max(1, round(elapsed(phone.rung_at, now)))

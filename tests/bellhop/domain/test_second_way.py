@@ -6,7 +6,7 @@ import pytest
 
 from bellhop.domain.call import Standing
 from bellhop.domain.device import Device, Kind, Platform, Provider
-from bellhop.domain.second_way import ROADS, NextStep, RungPhone, decide, second_road
+from bellhop.domain.second_way import FIND_DEVICE, NextStep, RungPhone, decide, device_of_second_push
 from tests.factories import a_device, an_iphone
 
 S = 1_000_000
@@ -81,8 +81,8 @@ def test_in_any_order_only_a_silent_phone_is_rung_again_once():
     ],
 )
 def test_the_second_push_goes_to_the_same_phone(rung, others, by):
-    assert second_road(rung, [rung, *others]) == by
+    assert device_of_second_push(rung, [rung, *others]) == by
 
 
-def test_every_provider_has_a_road_for_the_second_push():
-    assert set(ROADS) == set(Provider)
+def test_every_provider_has_a_device_for_the_second_push():
+    assert set(FIND_DEVICE) == set(Provider)

@@ -30,7 +30,7 @@ def test_each_minute_counts_for_itself(repeats):
 
 
 def test_the_number_of_webhooks_is_limited(repeats, monkeypatch):
-    monkeypatch.setattr(frequent_repeats, "MAX_WEBHOOKS", 2)
+    monkeypatch.setattr(frequent_repeats, "MOST_REMEMBERED", 2)
     for name in "abc":
         for _ in range(3):
             repeats.note(name, ALREADY, 1)

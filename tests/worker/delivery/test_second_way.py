@@ -1,4 +1,4 @@
-"""A phone that has sent receipts before, and sends none for a ring, is rung once more by another road."""
+"""A phone that has sent receipts before, and sends none for a ring, is rung once more by another way."""
 
 import asyncio
 import contextlib
