@@ -1,5 +1,6 @@
 """Helpers for child processes: a free port, and an end together with the parent."""
 
+import atexit
 import ctypes
 import random
 import signal
@@ -29,6 +30,12 @@ def free_port() -> int:
             return port
         reservation.close()
     raise OSError(f"no free port on 127.0.0.1 from {PORTS.start} to {PORTS.stop - 1}")
+
+
+@atexit.register
+def _end_reservations() -> None:
+    while reserved:
+        reserved.popleft().close()
 
 
 def end_with_parent() -> None:

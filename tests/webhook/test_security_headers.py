@@ -46,7 +46,8 @@ def test_every_address_hardens_its_answers_and_its_refusals(app, method):
 
 def test_every_text_says_its_encoding(app):
     for name in ("bell.svg", "console.css", "console.js"):
-        assert app.test_client().get(f"/console/static/{name}").content_type.endswith("; charset=utf-8")
+        with app.test_client().get(f"/console/static/{name}") as answer:  # this closes the file
+            assert answer.content_type.endswith("; charset=utf-8")
     for address in addresses(app):
         answer = app.test_client().get(address)
         assert answer.mimetype.startswith("application/") or answer.content_type.endswith("; charset=utf-8"), address

@@ -120,12 +120,12 @@ def test_a_full_disk_is_one_sentence(command):
 
 
 def test_a_reader_that_leaves_early_is_no_failure_to_report():
-    process = subprocess.Popen(
+    with subprocess.Popen(
         [sys.executable, "-m", "bellhop", "settings"], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
-    )
-    process.stdout.close()
-    assert process.stderr.read() == ""
-    assert process.wait(timeout=60) == 1
+    ) as process:
+        process.stdout.close()
+        assert process.stderr.read() == ""
+        assert process.wait(timeout=60) == 1
 
 
 @pytest.mark.parametrize(
