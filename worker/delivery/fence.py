@@ -10,8 +10,7 @@ import secrets
 import time
 from collections.abc import Hashable, Sequence
 from contextlib import suppress
-from functools import partial
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 from redis.exceptions import RedisError
 
@@ -218,12 +217,42 @@ class Fence:
 
     async def _claim_all(self, attempts: list[tuple[Push, Seconds]]) -> tuple[list[bytes | None], list[Admission]]:
         """Return the present user of each token, and the answers of the script. Both are read at the same time."""
-        claiming = partial(
-            claim_devices,
+        owners_now = read_owners(self._round.tenant, (push.device.key for push, _ in attempts))
+        began = time.perf_counter()
+        await self._restore(attempts)
+        while True:
+            # An owner may be read a moment before or after the claim. A token that moves between the two rings its
+            # former user once, as it does if it moves after both.
+            command = self._claim_command(attempts)
+            asked_at = Seconds(time.monotonic())
+            try:
+                owners, answer = await self._store.together(owners_now, command, in_order=False)
+            except RedisError as error:
+                if not is_away(error):
+                    raise
+                return [None] * len(attempts), await self._put_off(attempts)
+            left_us, redis_ahead_us, *codes = answer
+            if redis_ahead_us:
+                self._clock.note_ahead_of_stream(self._round.tenant, int(redis_ahead_us))
+            answers = [code.decode() for code in codes]
+            if not await self._record_lost(attempts, answers):
+                break
+        metrics.FENCE.observe(Seconds(time.perf_counter() - began))
+        left_s = seconds(int(left_us))
+        return owners, [Admission(REFUSALS[answer], asked_at, left_s) for answer in answers]
+
+    async def _restore(self, attempts: Sequence[tuple[Push, Seconds]]) -> None:
+        """Give Redis back what it has lost of the pushes that this worker has sent to these devices."""
+        if restore := self._sent.restore(self._pushes, (push.device.key for push, _ in attempts)):
+            note_restored(await until_redis_answers(lambda: self._store.script(*restore)))
+
+    def _claim_command(self, attempts: Sequence[tuple[Push, Seconds]]) -> Command:
+        return claim_devices(
             self._round,
             self._pushes.claim,
             [(push.device.user_id, push.device.key) for push, _ in attempts],
             deadline_us=min(push.deadline for push, _ in attempts),
+            redis_ahead_us=self._clock.ahead_of_stream_us(self._round.tenant),
             worker=self._worker,
             run=self._run,
             claim_us=micros(Seconds(max(attempt_s for _, attempt_s in attempts) + 1)),
@@ -231,35 +260,6 @@ class Fence:
             rung=[push.rung for push, _ in attempts] if self._kind is PushKind.SECOND_RING else (),
             alerts=[push.device.key for push, _ in attempts if push.is_ringing_alert],
         )
-
-        tenant, clock = self._round.tenant, self._clock
-
-        owners_now = read_owners(tenant, (push.device.key for push, _ in attempts))
-
-        async def claim() -> tuple[Seconds, list[Any]]:
-            command = claiming(redis_ahead_us=clock.ahead_of_stream_us(tenant))
-            # An owner may be read a moment before or after the claim. A token that moves between the two rings its
-            # former user once, as it does if it moves after both.
-            return Seconds(time.monotonic()), await self._store.together(owners_now, command, in_order=False)
-
-        began = time.perf_counter()
-        if restore := self._sent.restore(self._pushes, (push.device.key for push, _ in attempts)):
-            note_restored(await until_redis_answers(lambda: self._store.script(*restore)))
-        while True:
-            try:
-                asked_at, (owners, (left_us, redis_ahead_us, *codes)) = await claim()
-            except RedisError as error:
-                if not is_away(error):
-                    raise
-                return [None] * len(attempts), await self._put_off(attempts)
-            if redis_ahead_us:
-                clock.note_ahead_of_stream(tenant, int(redis_ahead_us))
-            answers = [code.decode() for code in codes]
-            if not await self._record_lost(attempts, answers):
-                break
-        metrics.FENCE.observe(Seconds(time.perf_counter() - began))
-        left_s = seconds(int(left_us))
-        return owners, [Admission(REFUSALS[answer], asked_at, left_s) for answer in answers]
 
     async def _put_off(self, attempts: Sequence[tuple[Push, Seconds]]) -> list[Admission]:
         """Give the devices back, which may be claimed: on a cluster, perhaps only the server of the owners is away."""
