@@ -20,6 +20,9 @@ pytestmark = pytest.mark.asyncio(loop_scope="module")
 
 SETTINGS = {"MISSED_GRACE_S": "60", "LOG_LEVEL": "warning", "REDIS_WAIT_REPLICAS": "1"}
 
+REPLICATION_S = 1.0
+"""How far behind its primary a replica may be on a busy machine."""
+
 
 @pytest_asyncio.fixture(scope="module", loop_scope="module")
 async def crowd(tmp_path_factory):
@@ -64,8 +67,10 @@ async def test_no_acknowledged_ring_is_lost_with_its_primary(crowd, fault):
         await crowd.all_rang(rings)
         await crowd.all_settled(rings)
         times = Counter(len(crowd.rang(ring)) for ring in rings)
-        # Records of accepted pushes that only the dead primary had are lost with it.
-        assert times[1] >= 0.95 * len(rings), (times, await crowd.tell([r for r in rings if len(crowd.rang(r)) > 1]))
+        # Claims and records of the last moment, which only the dead primary had, are lost with it. Later ones are not.
+        again = [ring for ring in rings if len(crowd.rang(ring)) > 1]
+        lost = [ring for ring in again if struck_at - REPLICATION_S < crowd.rang(ring)[0] < struck_at + gap_s]
+        assert max(times) <= 2 and again == lost, (times, await crowd.tell(again))
         late_s = max(crowd.rang(ring)[0] for ring in rings) - struck_at
         assert late_s - gap_s < 7, "a process that stays with the old primary needs ten seconds more"
         repeated = sum(ring.posts > 1 for ring in rings)
