@@ -18,7 +18,7 @@ from bellhop.store import (
     registry,
     unreachable_devices,
 )
-from bellhop.store.bells import ring
+from bellhop.store.bells import bell_command
 from bellhop.store.homes import partitions
 from bellhop.store.routing import keys_of, route, split
 from bellhop.telemetry.last_check import keep_check
@@ -46,7 +46,7 @@ PLAIN = (
     clock_differences.read_applied("default", OWN),
     *clock_differences.write("default", ClockOffset(), OWN),
     *refusals.probes(SIXTEEN),
-    ring(OWN, RINGS, SIXTEEN[5]),
+    bell_command(OWN, RINGS, SIXTEEN[5]),
     *keep("default", AuditEntry(Micros(1), "ops", "password", "look")),
     *keep_dead_letter(DeadLetter("backend", "default", "default:1", "{}", "reason", Micros(1)), 60),
     keep_check(Micros(1), []),
