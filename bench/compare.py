@@ -1,7 +1,8 @@
 """Two versions of Bellhop side by side in one run: CPU of the processes and commands of Redis for each ring.
 
 Each version has a web process, a worker and a Redis of its own. They take turns in short bursts, so that both meet the
-same neighbours on the machine. The other version is a checkout of it, run with this one's virtual environment:
+same neighbours on the machine. The other version is a checkout of it, run with the virtual environment in its folder
+.venv, or else with this one's:
 
     git worktree add /tmp/before COMMIT
     python -m bench.compare /tmp/before [--pairs 12] [--rings 300]
@@ -40,11 +41,13 @@ Figures = Mapping[str, float]
 class Version(Installation):
     """One version's processes; the stand-ins are this version's."""
 
-    def __init__(self, checkout: Path, folder: Path) -> None:
+    def __init__(self, checkout: Path, folder: Path, missed_grace_s: int = 300) -> None:
         self.arrived: dict[str, float] = {}
         self.people = itertools.count()
-        super().__init__(folder, {"MISSED_GRACE_S": "300"}, on_arrival=self._note)
-        self.checkout = checkout
+        super().__init__(folder, {"MISSED_GRACE_S": str(missed_grace_s)}, on_arrival=self._note)
+        self.checkout, python = checkout, checkout / ".venv" / "bin" / "python"
+        if python.exists():
+            self.python = str(python)
         self.apple.keep = False
 
     def environment(self) -> dict[str, str]:
@@ -61,7 +64,7 @@ class Version(Installation):
     async def paced(self, label: str, rings: int) -> Figures:
         """Ring at RATE a second."""
         names = [f"{label}-{number}" for number in range(rings)]
-        async with self._measured(rings) as figures:
+        async with self.measured(rings) as figures:
             start, posts, due = time.time() + 0.1, [], {}
             for number, name in enumerate(names):
                 due[name] = start + number / RATE
@@ -84,7 +87,7 @@ class Version(Installation):
             async with room:
                 await self._post(name)
 
-        async with self._measured(rings) as figures:
+        async with self.measured(rings) as figures:
             await asyncio.gather(*map(post, names))
             await self.resume()
             await self._all_arrived(names)
@@ -116,7 +119,8 @@ class Version(Installation):
         await asyncio.sleep(0.2)  # the jobs end behind their pushes
 
     @contextlib.asynccontextmanager
-    async def _measured(self, rings: int) -> AsyncIterator[dict[str, float]]:
+    async def measured(self, rings: int) -> AsyncIterator[dict[str, float]]:
+        """Yield figures for each of so many rings, or calls; they are there after the block."""
         pids = {name: process.pid for name, process in self.processes.items()}
         pids["redis"] = self.redis.pid
         before, cpu_before = await self._counters(), {name: cpu_ms(pid) for name, pid in pids.items()}

@@ -62,6 +62,8 @@ class Installation:
 
     new_redis: ClassVar[Callable[[Path], RedisServer]] = RedisServer
     """Makes the Redis, in a folder. The tests can set it to something else that starts, stops and has a URL."""
+    python = sys.executable
+    """Runs the processes. A benchmark of two versions sets it to the other version's."""
 
     def __init__(
         self,
@@ -146,7 +148,7 @@ class Installation:
         name = name or command
         with (self.folder / f"{name}.log").open("ab") as log:
             self.processes[name] = subprocess.Popen(
-                [sys.executable, "-m", "bellhop", command],
+                [self.python, "-m", "bellhop", command],
                 env=self.environment(),
                 stdout=log,
                 stderr=log,
