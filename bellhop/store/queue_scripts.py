@@ -73,7 +73,7 @@ def begin_job(queue: str, worker: str, job_id: bytes, *, alone: bool) -> Command
 
 
 def show_runs(queue: str, worker: str, runs: Iterable[tuple[bytes, bytes, Seconds]]) -> Command:
-    """Write RQ's records of runs that go on: the id of each job, when the run began, and how long ago that was."""
+    """Let RQ's tools see runs that go on: the id of each job, when the run began, and how long ago that was."""
     shown = list(runs)
     parts = (part for run in shown for part in run)
     return _of_queue("show_runs", queue, worker, *parts, jobs=[job_id for job_id, _, _ in shown])
@@ -86,7 +86,7 @@ def finish_job(
 
     `shown`: `show_runs` has run, or may have. The script returns 1, or 0 if another worker has the job.
     """
-    leaves_s = f"{now / MICROS_PER_SECOND + keep_s:.6f}"
+    leaves_s = now // MICROS_PER_SECOND + keep_s + 1
     args = (worker, job_id, began, keep_s, iso(now), leaves_s, "shown" if shown else "")
     return _of_queue("finish_job", queue, *args, jobs=[job_id])
 

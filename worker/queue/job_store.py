@@ -118,7 +118,7 @@ class JobStore:
         return StartedJob.read(answer) if answer else None
 
     async def show_runs(self, queue: str, runs: Sequence[tuple[StartedJob, Seconds]]) -> None:
-        """Write RQ's records of runs that take long: the job, and how long it has run. Raises as the store does."""
+        """Let RQ's tools see runs that take long: the job, and how long it has run. Raises as the store does."""
         for first in range(0, len(runs), SHOWN_AT_ONCE):
             part = [(job.id, job.began, run_s) for job, run_s in runs[first : first + SHOWN_AT_ONCE]]
             await self._store.script(*queue_scripts.show_runs(queue, self._worker, part))

@@ -147,7 +147,7 @@ class RunningJobs:
                 self.interrupt(job_id, InterruptReason.TOOK_TOO_LONG)
 
     async def show_long_runs(self) -> None:
-        """Write RQ's records of the runs that take long. Most jobs end before anybody could look at them."""
+        """Let RQ's tools see the runs that take long. Most jobs end before anybody could look at them."""
         now_s = time.monotonic()
         runs: dict[str, list[tuple[StartedJob, Seconds]]] = {}
         for running in self.jobs.values():

@@ -27,7 +27,7 @@ async def test_a_job_takes_few_commands(redis_client: redis.Redis, store: Store)
         assert await jobs.finish("rings", taken[-1])
 
     queue_job(redis_client, "a")
-    assert await commands(redis_client, take_and_finish) == 8 + 7, "BLMOVE, take_jobs, finish_job"
+    assert await commands(redis_client, take_and_finish) == 7 + 6, "BLMOVE, take_jobs, finish_job"
     assert redis_client.hget("rq:job:a", "status") == b"finished"
     assert redis_client.hget("rq:job:a", "ended_at") >= taken[0].began
 
@@ -49,13 +49,14 @@ async def test_a_run_that_ended_is_not_shown(redis_client: redis.Redis, store: S
     (job,) = await take(jobs, store, 1)
     await jobs.show_runs("rings", [(job, 2.0)])
     assert redis_client.zrange("rq:executions:a", 0, -1) == [b"w-1"]
+    assert redis_client.zrange("rq:wip:rings", 0, -1) == [b"a:w-1"]
     if ended == "finished":
         await jobs.finish("rings", job, shown=True)
     else:
         await jobs.hand_back("rings", job)
-    assert redis_client.keys("rq:execution*") == []
+    assert redis_client.keys("rq:execution*") + redis_client.keys("rq:wip:*") == []
     await jobs.show_runs("rings", [(job, 2.0)])
-    assert redis_client.keys("rq:execution*") == []
+    assert redis_client.keys("rq:execution*") + redis_client.keys("rq:wip:*") == []
 
 
 async def test_the_end_of_a_run_may_be_recorded_again(redis_client: redis.Redis, store: Store) -> None:

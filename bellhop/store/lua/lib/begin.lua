@@ -35,7 +35,7 @@ local function begin_job(queue, worker, job, now, fresh, alone)
     return nil
   end
   if not begun and (alone or job.suspicions < SUSPECT) then
-    began, begun = begin_execution(queue, worker, job.id, now, began), true
+    began, begun = begin_execution(worker, job.id, now, began), true
   end
   local late = as_count(job.deadline) <= now
   return {

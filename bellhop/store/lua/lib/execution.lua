@@ -2,8 +2,7 @@
 -- include: lib/queue_keys
 -- One run of a job, in RQ's own keys. Its id is the name of the worker that runs it, so after the worker's death other
 -- workers can remove it. A worker owns the jobs whose ids are on its in-flight list, and no others.
--- RQ's registry of started jobs has each run from its beginning. show_runs.lua writes RQ's records of the run itself, if it
--- takes long.
+-- show_runs.lua puts the runs that take long into RQ's registry of started jobs, and writes RQ's records of them.
 local function inflight_key(queue, worker)
   return queue.inflight .. worker
 end
@@ -16,29 +15,27 @@ end
 
 -- Returns when the run began. The run's end must name this time, since the same job may have had other runs. `may_expire`:
 -- the job had other runs, or RQ wrote it: it may have an expiry.
-local function begin_execution(queue, worker, id, now, may_expire)
+local function begin_execution(worker, id, now, may_expire)
   local now_iso = iso(now)
-  -- RQ's mark for "never expires". So RQ's maintenance does not touch the job; reap_workers.lua takes over if we die.
-  redis.call('ZADD', queue.wip, '+inf', id .. ':' .. worker)
   redis.call('HSET', job_prefix .. id, 'status', 'started', 'worker_name', worker, 'started_at', now_iso,
     'last_heartbeat', now_iso)
   if may_expire then redis.call('PERSIST', job_prefix .. id) end
   return now_iso
 end
 
--- Remove RQ's records of a run.
-local function hide_run(worker, id)
+-- Take a run out of RQ's registry of started jobs, and remove RQ's records of it.
+local function hide_run(queue, worker, id)
+  redis.call('ZREM', queue.wip, id .. ':' .. worker)
   redis.call('DEL', execution_prefix .. id .. ':' .. worker, executions_prefix .. id)
 end
 
--- `hidden`: RQ's records of the run were never written.
+-- `hidden`: show_runs.lua has not shown the run.
 -- Returns whether the worker had the job, in the run that began at this time; and when the job began, if its hash exists.
 local function end_execution(queue, worker, id, began, hidden)
   local since = job_fields(id, 'started_at')[1]
   if since and since ~= began then return false end
   if redis.call('LREM', inflight_key(queue, worker), -1, id) == 0 then return false end
-  redis.call('ZREM', queue.wip, id .. ':' .. worker)
-  if not hidden then hide_run(worker, id) end
+  if not hidden then hide_run(queue, worker, id) end
   return true, since
 end
 
@@ -60,8 +57,7 @@ local function hand_back(queue, worker, id, count_death)
     redis.call('HSET', job, 'status', pause > 0 and 'scheduled' or 'queued')
   end
   -- It leaves the list last: if a command before it fails, the job is on the list, and is given back again.
-  redis.call('ZREM', queue.wip, id .. ':' .. worker)
-  hide_run(worker, id)
+  hide_run(queue, worker, id)
   redis.call('LREM', inflight_key(queue, worker), -1, id)
   return runs_again and 1 or 0
 end
