@@ -45,9 +45,7 @@ class Version(Installation):
         self.arrived: dict[str, float] = {}
         self.people = itertools.count()
         super().__init__(folder, {"MISSED_GRACE_S": str(missed_grace_s)}, on_arrival=self._note)
-        self.checkout, python = checkout, checkout / ".venv" / "bin" / "python"
-        if python.exists():
-            self.python = str(python)
+        self.checkout, self.python = checkout, python_of(checkout)
         self.apple.keep = False
 
     def environment(self) -> dict[str, str]:
@@ -142,6 +140,12 @@ class Version(Installation):
         }
 
 
+def python_of(checkout: Path) -> str:
+    """Return the interpreter of a checkout's own virtual environment; without one, this one's."""
+    own = checkout / ".venv" / "bin" / "python"
+    return str(own) if own.exists() else sys.executable
+
+
 def cpu_ms(pid: int) -> float:
     """CPU of all living threads of a process and its children, from the scheduler's own count (in ns)."""
     used_ns = 0
@@ -155,7 +159,7 @@ def cpu_ms(pid: int) -> float:
 def ring_inside(checkout: Path, rings: int) -> Figures:
     """Run bench.ring of a checkout: the CPU of a ring inside the worker, without Redis and provider."""
     environment = os.environ | {"PYTHONPATH": str(checkout)}
-    command = [sys.executable, "-m", "bench.ring", str(rings)]
+    command = [python_of(checkout), "-m", "bench.ring", str(rings)]
     done = subprocess.run(command, cwd=checkout, env=environment, capture_output=True, text=True, check=True)
     hot, cold = re.findall(r"([\d.]+) in the median", done.stdout)
     return {"ring inside, back to back, µs": float(hot), "ring inside, with pauses, µs": float(cold)}

@@ -26,7 +26,7 @@ from bellhop.sandbox.child_process import free_port
 from bellhop.sandbox.redis_server import RedisServer
 from bellhop.sandbox.stream_webhooks import SampleCall, as_posted
 from bellhop.stream_hooks import signed_headers
-from bench.compare import cpu_ms
+from bench.compare import cpu_ms, python_of
 from bench.machine import calibrate, noise, told
 from bench.whole import ROOT
 
@@ -84,6 +84,8 @@ class Load:
         began = time.monotonic()
         for number in range(self.total):
             await asyncio.sleep(began + number / self.rate - time.monotonic())
+            while not self.idle:  # every connection waits for its answer
+                await asyncio.sleep(0.001)
             self.send()
 
 
@@ -176,12 +178,11 @@ def node_peer() -> list[str]:
 def main(others: list[Path], turns: int, burst: int, *, node: bool) -> None:
     print(told())
     seen = calibrate()
-    bellhop = [sys.executable, "-m", "bellhop", "web"]
     with contextlib.ExitStack() as stack:
         folder = Path(stack.enter_context(tempfile.TemporaryDirectory()))
         checkouts = {"this version": ROOT} | {str(other): other for other in others}
         peers = [
-            Peer(name, bellhop, folder / str(number), checkout)
+            Peer(name, [python_of(checkout), "-m", "bellhop", "web"], folder / str(number), checkout)
             for number, (name, checkout) in enumerate(checkouts.items())
         ]
         if node:
