@@ -1,6 +1,7 @@
 """Security headers of every response: not cached, not framed, not sniffed, no scripts, no Referer."""
 
 from collections.abc import Callable, Iterable, Mapping
+from functools import lru_cache
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
@@ -26,6 +27,14 @@ def is_https(environ: Mapping[str, Any]) -> bool:
     return environ.get("wsgi.url_scheme") == "https" or forwarded.partition(",")[0].strip().lower() == "https"
 
 
+@lru_cache(maxsize=64)
+def _missing(names: tuple[str, ...], *, https: bool) -> tuple[tuple[str, str], ...]:
+    """Return the headers to add to a response that has headers of these names."""
+    given = {name.lower() for name in names}
+    missing = tuple(header for name, header in _BY_LOWER_NAME.items() if name not in given)
+    return (*missing, STRICT_TRANSPORT_SECURITY) if https else missing
+
+
 def with_security_headers(app: "WSGIApplication") -> "WSGIApplication":
     """Add the headers to every response of `app`. A response that sets one of them keeps its own.
 
@@ -34,11 +43,8 @@ def with_security_headers(app: "WSGIApplication") -> "WSGIApplication":
 
     def serve(environ: dict[str, Any], start_response: Callable[..., Any]) -> Iterable[bytes]:
         def start(status: str, headers: list[tuple[str, str]], *error: Any) -> Any:
-            given = {name.lower() for name, _ in headers}
-            missing = [header for name, header in _BY_LOWER_NAME.items() if name not in given]
-            if is_https(environ):
-                missing.append(STRICT_TRANSPORT_SECURITY)
-            return start_response(status, headers + missing, *error)
+            missing = _missing(tuple(name for name, _ in headers), https=is_https(environ))
+            return start_response(status, [*headers, *missing], *error)
 
         return app(environ, start)
 

@@ -47,7 +47,7 @@ def _valid_utf8(value: str) -> str:
 
 def positive_integer(value: Any) -> int | None:
     """Read a number of at least 1, without its fraction; None for anything else."""
-    if isinstance(value, bool) or not isinstance(value, int | float) or not 1 <= value < math.inf:
+    if isinstance(value, bool) or not isinstance(value, (int, float)) or not 1 <= value < math.inf:
         return None
     return int(value)
 
@@ -58,6 +58,8 @@ def timestamp_us(value: Any) -> Micros | None:
     Webhooks carry RFC 3339 with up to nine fractional digits. Stream's REST interface and the models of its SDKs use
     unix nanoseconds, as a number.
     """
+    if value is None:
+        return None
     try:
         at_us = _text_us(value.strip()) if isinstance(value, str) else (positive_integer(value) or 0) // 1_000
     except (ValueError, OverflowError):

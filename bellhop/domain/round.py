@@ -5,6 +5,7 @@ Both classes are written to Redis as JSON: a field keeps its name and meaning, a
 
 from collections.abc import Mapping
 from functools import cache
+from itertools import filterfalse
 from operator import not_
 from typing import Annotated, Any
 
@@ -36,9 +37,8 @@ class FrozenModel(BaseModel):
 def _written(model: FrozenModel, changed: Mapping[str, object] = {}) -> dict[str, Any]:
     """Return the fields by name, without the rare fields that say nothing."""
     fields = {**model.__dict__, **changed}
-    for name in _rare(type(model)):
-        if not fields[name]:
-            del fields[name]
+    for name in filterfalse(fields.__getitem__, _rare(type(model))):
+        del fields[name]
     return fields
 
 

@@ -46,8 +46,7 @@ def configure(log_format: str, log_level: str) -> None:
     level = getattr(logging, log_level.upper())
     shared: list[structlog.typing.Processor] = [
         structlog.contextvars.merge_contextvars,
-        structlog.processors.add_log_level,
-        _with_time,
+        _with_level_and_time,
         _without_values,
     ]
     renaming: list[structlog.typing.Processor] = [_with_names_of_ecs] if log_format == "ecs" else []
@@ -83,8 +82,9 @@ def _json(_logger: Any, _method: str, event: EventDict) -> str:
     return encoded(event, repr).decode()
 
 
-def _with_time(_logger: Any, _method: str, event: EventDict) -> EventDict:
-    """Add the time, as structlog's TimeStamper does, which takes four times as long."""
+def _with_level_and_time(_logger: Any, method: str, event: EventDict) -> EventDict:
+    """Add the level and the time, as structlog does, whose TimeStamper takes four times as long."""
+    event["level"] = method
     event["timestamp"] = iso(from_nanoseconds(time.time_ns()))
     return event
 
@@ -92,6 +92,8 @@ def _with_time(_logger: Any, _method: str, event: EventDict) -> EventDict:
 def _without_values(_logger: Any, _method: str, event: EventDict) -> EventDict:
     """Keep an exception's type and traceback. Its text and its variables may hold secrets, so they are dropped."""
     given = event.pop("exc_info", None)
+    if not given:
+        return event
     if given is True:
         given = sys.exc_info()
     error = given[1] if isinstance(given, tuple) else given

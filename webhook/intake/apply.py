@@ -40,6 +40,10 @@ class Verdict(StrEnum):
     """Not taken: too many jobs of the tenant wait."""
 
 
+_VERDICTS = {verdict.encode(): verdict for verdict in Verdict}
+"""By the answers of the script."""
+
+
 def apply(
     run_script: ScriptRunner,
     tenant: str,
@@ -98,7 +102,7 @@ def apply(
         listed=entry.for_tenant() if entry and listed else None,
     )
     lists = entry.for_users(tenant, trail_ttl_s) if entry else []
-    verdict = Verdict(run_script(take_event(taken), *lists).decode())
+    verdict = _VERDICTS[run_script(take_event(taken), *lists)]
     return Verdict.TURNED_AWAY if verdict is Verdict.TAKEN and not calls else verdict
 
 

@@ -43,7 +43,8 @@ def created_by_id(call: JsonCall) -> str:
 
 def read_caller(event: JsonEvent, call: JsonCall) -> EventUser:
     """Read the caller: the event's user, or else the creator of the call."""
-    return _user((event.user if user_id_of(event) else call.created_by) or NO_USER)
+    user = _user(event.user or NO_USER)
+    return user if user.id else _user(call.created_by or NO_USER)
 
 
 def read_members(event: JsonEvent, caller: EventUser | None = None) -> tuple[tuple[EventUser, ...], int]:

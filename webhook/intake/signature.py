@@ -197,7 +197,7 @@ def verify(
         raise RefusedWebhook(Refusal.MISSING_SIGNATURE)
     if len(body) > limits.max_bytes:
         raise RefusedWebhook(Refusal.TOO_LARGE)
-    if (content_encoding or "").strip().lower() not in ENCODINGS:
+    if content_encoding and content_encoding.strip().lower() not in ENCODINGS:
         raise RefusedWebhook(Refusal.UNSUPPORTED_ENCODING)
     given, app = _given(signature), ring.find(api_key)
     # The first bytes decide, as in Stream's own libraries, not the header: a proxy may inflate a body and keep it.

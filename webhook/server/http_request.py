@@ -85,17 +85,24 @@ def encode_head(status: str, headers: Headers, date: str) -> bytes:
 
 def encode(response: HttpResponse, date: str, *, keep_alive: bool, with_body: bool) -> bytes:
     """Write a response as HTTP/1.1. The response to HEAD has no body, but names its length."""
-    lines = [f"HTTP/1.1 {response.status}"]
-    lines += [f"{name}: {value}" for name, value in response.headers]
-    names = {name.lower() for name, _ in response.headers}
-    if "content-length" not in names and response.status[:3] not in WITHOUT_BODY:
-        lines.append(f"Content-Length: {len(response.body)}")
+    head = _head(response.status, tuple(response.headers), len(response.body), date, keep_alive=keep_alive)
+    return head + response.body if with_body else head
+
+
+@lru_cache(maxsize=64)
+def _head(status: str, headers: tuple[tuple[str, str], ...], length: int, date: str, *, keep_alive: bool) -> bytes:
+    """Write the head of a response. Most answers to webhooks of one second have the same."""
+    lines = [f"HTTP/1.1 {status}"]
+    lines += [f"{name}: {value}" for name, value in headers]
+    names = {name.lower() for name, _ in headers}
+    if "content-length" not in names and status[:3] not in WITHOUT_BODY:
+        lines.append(f"Content-Length: {length}")
     lines.append(f"Date: {date}")
     if not keep_alive:
         lines.append("Connection: close")
     head = "\r\n".join(lines) + "\r\n\r\n"
     # A character that HTTP cannot carry becomes "?": the client must get its answer all the same.
-    return head.encode("latin-1", "replace") + (response.body if with_body else b"")
+    return head.encode("latin-1", "replace")
 
 
 def run_wsgi(app: "WSGIApplication", environ: dict[str, Any]) -> HttpResponse:
