@@ -393,7 +393,7 @@ async def test_a_call_that_began_is_told_to_the_members_at_stream(store):
         stream.add_call(call)
         channels = {(Provider.FCM, "calls"): ProviderChannel(sender, "calls")}
         apps = {"default": StreamApi(session, stream.url, "key", "secret")}
-        notify = Jobs(DeliveryTools(store, "w-1", channels, TokenPruner(store), calls=apps), 1.0).notify
+        notify = Jobs(DeliveryTools(store, "w-1", channels, TokenPruner(store), stream_apis=apps), 1.0).notify
         stream.question_status = 500
         with pytest.raises(JobError, match="who the call's members are"):
             await notify(payload)

@@ -74,7 +74,7 @@ def test_a_step_is_done_once_when_its_answer_is_lost(
     assert lost.happened.wait(10)
     eventually(lambda: own_queue_client.inflight() == [], "its bookkeeping is done")
     assert own_queue_client.marks("began") == ["first", "a"]
-    assert own_queue_client.queue.finished_job_registry.get_job_ids() == ["first", "a"]
+    assert set(own_queue_client.queue.finished_job_registry.get_job_ids()) == {"first", "a"}
     assert job.retries_left == 3
 
 
