@@ -20,7 +20,7 @@ from bellhop.sandbox.stream_webhooks import Event, SampleCall
 from bench.machine import told
 from bench.whole import PAGE, PEOPLE, person, register_people, tree
 
-AT_ONCE = 16
+AT_ONCE = 32
 """How many calls ring at the same time."""
 TENTHS = 10
 """The memory at the end is compared with the memory after a tenth of the rings."""
