@@ -2,7 +2,7 @@
 PYTHON ?= python3
 BIN := .venv/bin
 # The files begin in the order of tests/conftest.py: the longest first.
-PYTEST := $(BIN)/pytest -n 5 --dist loadfile --no-loadscope-reorder
+PYTEST := $(BIN)/pytest -n 8 --dist loadfile --no-loadscope-reorder
 # The tests start Bellhop hundreds of times. Without compiled files on disk, each start compiles it again.
 unexport PYTHONDONTWRITEBYTECODE
 

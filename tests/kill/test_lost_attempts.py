@@ -23,7 +23,7 @@ class Flow:
     """Jane's iPhone, and a call to her whose ring was sent by a worker that died at once."""
 
     def __init__(self, installation: Installation) -> None:
-        self.installation, self.call = installation, SampleCall("sara", ("jane",), ring_ms=60_000)
+        self.installation, self.call = installation, SampleCall("sara", ("jane",), ring_ms=30_000)
 
     async def begin(self) -> None:
         installation = self.installation
