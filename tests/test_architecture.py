@@ -7,6 +7,8 @@ from pathlib import Path
 
 import pytest
 
+from tests.syntax_tree import parse
+
 ROOT = Path(__file__).parent.parent
 MODULES = {
     ".".join(path.relative_to(ROOT).with_suffix("").parts).removesuffix(".__init__"): path
@@ -99,7 +101,7 @@ USERS_AND_CALLS = ("call_scripts", "email_scripts", "registry")
 
 
 def imports(path, *, inside_functions=True):
-    tree = ast.parse(path.read_text())
+    tree = parse(path)
     for node in ast.walk(tree) if inside_functions else tree.body:
         if isinstance(node, ast.Import):
             yield from (alias.name for alias in node.names)
@@ -180,7 +182,7 @@ def test_a_script_name_stands_once():
 def test_a_class_name_stands_once():
     places = defaultdict(list)
     for module, path in MODULES.items():
-        for node in ast.walk(ast.parse(path.read_text())):
+        for node in ast.walk(parse(path)):
             if isinstance(node, ast.ClassDef):
                 places[node.name].append(module)
     assert not {name: modules for name, modules in places.items() if len(modules) > 1}

@@ -21,6 +21,7 @@ from bellhop.settings.events import EventEndpoint
 from bellhop.settings.reference import allowed
 from bellhop.settings.removed import REMOVED
 from bellhop.trail import MILESTONES
+from tests.syntax_tree import parse
 from webhook.intake.signature import Refusal
 
 ROOT = Path(__file__).parent.parent
@@ -180,7 +181,7 @@ def printed():
     texts = [refusal.label for refusal in Refusal]
     for package in ("bellhop", "webhook", "worker"):
         for path in (ROOT / package).rglob("*.py"):
-            nodes = list(ast.walk(ast.parse(path.read_text())))
+            nodes = list(ast.walk(parse(path)))
             docstrings = {node.value for node in nodes if isinstance(node, ast.Expr)}
             texts += [
                 node.value
@@ -204,7 +205,7 @@ def logged():
     """Yield the event and the level of each log line in the code."""
     for package in ("bellhop", "webhook", "worker"):
         for path in (ROOT / package).rglob("*.py"):
-            for node in ast.walk(ast.parse(path.read_text())):
+            for node in ast.walk(parse(path)):
                 if not isinstance(node, ast.Call):
                     continue
                 called = ast.unparse(node.func).removeprefix("self._")

@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 
 from bellhop.sandbox.stream_webhooks import SAMPLES
+from tests.syntax_tree import parse
 
 TESTS = Path(__file__).parent
 DOWNLOADED = "node_modules"
@@ -27,7 +28,7 @@ def names_of_tests(body):
 
 @pytest.mark.parametrize("path", FILES, ids=[str(path.relative_to(TESTS)) for path in FILES])
 def test_names_of_tests_are_short_and_stand_once(path):
-    tree = ast.parse(path.read_text())
+    tree = parse(path)
     bodies = [tree.body, *(node.body for node in tree.body if isinstance(node, ast.ClassDef))]
     for names in map(names_of_tests, bodies):
         assert [name for name in names if len(name) > LONGEST_NAME] == []

@@ -10,12 +10,13 @@ from aioapns.connection import H2Protocol, JWTAuthorizationHeaderProvider
 from pyfcm import FCMNotification
 
 import worker.providers
+from tests.syntax_tree import parse
 
 FOLDER = Path(worker.providers.__file__).parent
 
 
 def imported_names(path):
-    for node in ast.walk(ast.parse(path.read_text())):
+    for node in ast.walk(parse(path)):
         if isinstance(node, ast.Import):
             yield from (alias.name for alias in node.names)
         elif isinstance(node, ast.ImportFrom):
