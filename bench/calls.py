@@ -40,9 +40,10 @@ async def main(calls: int, other: Path | None, pairs: int) -> None:
         for version in versions:  # connections and caches
             await burst(version, [next(numbers) for _ in range(WARM_UP)])
         done: list[list[Figures]] = [[] for _ in versions]
+        sides = list(zip(versions, done, strict=True))
         for turn in range(pairs if other else 1):
-            for place in range(len(versions)) if turn % 2 else reversed(range(len(versions))):
-                done[place].append(await burst(versions[place], [next(numbers) for _ in range(calls)]))
+            for version, figures in sides if turn % 2 else reversed(sides):
+                figures.append(await burst(version, [next(numbers) for _ in range(calls)]))
     if other:
         show(f"A whole call, {calls} in a burst", list(zip(done[1], done[0], strict=True)))
     else:

@@ -18,7 +18,7 @@ import aiohttp
 from bellhop.sandbox.installation import Arrival, Installation
 from bellhop.sandbox.stream_webhooks import Event, SampleCall
 from bench.machine import told
-from bench.whole import PAGE, PEOPLE, person, register_people, tree
+from bench.whole import PEOPLE, memory_kb, person, register_people
 
 AT_ONCE = 32
 """How many calls ring at the same time."""
@@ -62,12 +62,8 @@ class AcceptingHouse(Installation):
 
     def memory_mb(self) -> tuple[float, float]:
         """Memory (RSS) of the web process and of the worker, each with its children, in MB of 2^20 bytes."""
-        web, worker = (sum(map(pages, tree(self.processes[name].pid))) for name in ("web", "worker-1"))
-        return web * PAGE / 2**20, worker * PAGE / 2**20
-
-
-def pages(pid: int) -> int:
-    return int(Path(f"/proc/{pid}/statm").read_text().split()[1])
+        web, worker = (memory_kb(self.processes[name].pid) / 1024 for name in ("web", "worker-1"))
+        return web, worker
 
 
 async def main(rings: int) -> int:

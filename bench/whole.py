@@ -136,6 +136,15 @@ def cpu_s(pid: int) -> float:
     return total / TICKS
 
 
+def memory_kb(pid: int) -> float:
+    """Memory (RSS) of a process and its children, in KB of 2^10 bytes."""
+    pages = 0
+    for one in tree(pid):
+        with contextlib.suppress(OSError):
+            pages += int(Path(f"/proc/{one}/statm").read_text().split()[1])
+    return pages * PAGE / 1024
+
+
 def percentiles(seconds: Sequence[float]) -> str:
     cuts = statistics.quantiles(seconds, n=100, method="inclusive")
     p50, p90, p99 = (cuts[n - 1] * 1e3 for n in (50, 90, 99))
@@ -206,7 +215,7 @@ memory: list[tuple[int, float]] = []
 
 async def sample_memory(pid: int, load: Load) -> None:
     while True:
-        memory.append((len(load.arrived), int(Path(f"/proc/{pid}/statm").read_text().split()[1]) * PAGE / 1024))
+        memory.append((len(load.arrived), memory_kb(pid)))
         await asyncio.sleep(0.5)
 
 

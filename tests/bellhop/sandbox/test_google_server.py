@@ -10,6 +10,7 @@ from google.auth.crypt import RSASigner
 
 from bellhop.sandbox.google_script import DROP, EMPTY, SILENCE, GoogleReply, fcm_error, html, slow
 from bellhop.sandbox.google_server import AUDIENCE, GRANT, TOKEN_ENDPOINT, GoogleStandIn
+from tests.waiting import come_true
 
 SCOPE = "https://www.googleapis.com/auth/firebase.messaging"
 MESSAGE = {"message": {"token": "phone", "data": {"type": "call.ring"}, "android": {"priority": "HIGH", "ttl": "30s"}}}
@@ -190,10 +191,8 @@ async def test_a_dropped_and_a_cut_answer_end_the_connection(stand_in, client, b
 
 async def test_silence_and_slowness(stand_in, client, bearer):
     stand_in.script("phone", SILENCE, slow(0.2))
-    asked = len(stand_in.requests)
     unanswered = asyncio.create_task(client.send(MESSAGE, bearer))
-    while len(stand_in.requests) == asked:
-        await asyncio.sleep(0.01)
+    await come_true(lambda: stand_in.requests["phone"] == 1)
     await asyncio.sleep(0.1)
     assert not unanswered.done()
     unanswered.cancel()
@@ -208,8 +207,7 @@ async def test_stopping_does_not_wait_for_silence(tmp_path):
         client = Client(stand_in, tmp_path)
         async with client.session:
             request = asyncio.create_task(client.token())
-            while not stand_in.requests:
-                await asyncio.sleep(0.01)
+            await come_true(lambda: stand_in.requests)
             began = time.monotonic()
             await stand_in.stop()
             with pytest.raises(aiohttp.ClientError):

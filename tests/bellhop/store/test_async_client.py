@@ -20,6 +20,7 @@ from bellhop.store import call_scripts, scripts
 from bellhop.store.async_client import Store
 from bellhop.store.retry import until_redis_answers
 from tests.proxy import Proxy
+from tests.waiting import come_true
 
 HUNG_S = 60
 
@@ -149,8 +150,7 @@ async def test_a_connection_that_died_in_its_sleep_costs_no_error(redis_url: str
     number = await store.call("CLIENT", "ID")
     with redis.Redis.from_url(redis_url) as other:
         other.client_kill_filter(_id=number)
-    while store.connection is not None:
-        await asyncio.sleep(0.01)
+    await come_true(lambda: store.connection is None)
     assert await store.call("INCR", "count") == 1
     await store.close()
 
