@@ -78,7 +78,7 @@ def _read(path: Path) -> dict[str, str]:
 def _check(where: str, name: str, text: object, english: Wording) -> None:
     if name not in english and not name.startswith(FIELD):
         near = difflib.get_close_matches(name, english, n=1)
-        raise ValueError(f"{where}: there is no text {name}" + (f"; did you mean {near[0]}?" if near else ""))
+        raise ValueError(f"{where}: no text has the name {name}" + (f"; did you mean {near[0]}?" if near else ""))
     if not isinstance(text, str):
         raise ValueError(f"{where}: {name} must be a text in quotes")
     unknown = set(PLACEHOLDER.findall(text)) - {"caller", "count", "app"}

@@ -1,4 +1,4 @@
-"""A phone that has sent receipts before, and sends none for a ring, is rung once more by another way."""
+"""If a phone that has sent receipts before sends none for a ring, Bellhop rings it once more."""
 
 import asyncio
 import contextlib
