@@ -152,9 +152,9 @@ async def test_users_come_from_a_file_for_one_tenant(bellhop, redis_url, tmp_pat
 
 async def test_it_asks_no_faster_than_it_was_told(bellhop):
     async with StreamApiStandIn(KEY, SECRET) as stream:
-        await bellhop(stream, "a", "b", "c", "--per-minute", "120", *APPS)
+        await bellhop(stream, "a", "b", "c", "d", "--per-minute", "120", *APPS)
     times = [at for at, *_ in stream.asked]
-    assert times[-1] - times[0] >= 0.95
+    assert times[-1] - times[0] > 0.75, "1.5 s, but the first request may have arrived late"
 
 
 async def test_a_spent_limit_is_waited_for(bellhop, redis_url):
