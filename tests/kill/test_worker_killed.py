@@ -37,10 +37,9 @@ async def kill_once(installation, crowd, wait_s, answer_s, victim, successor):
         _, *again = crowd.rang(ring)
         assert ring.call.cid not in on_record, await crowd.story(ring, "its answer was on record before the kill")
         assert await crowd.accepted(ring) == 1, await crowd.story(ring, "its answer is on record, and it rang again")
+        # An attempt may be lost before the push left the worker: then the phone did not ring for it.
         lost = await crowd.lost_attempts(ring)
-        assert len(again) == lost, await crowd.story(
-            ring, "it rang again once for each answer that the trail calls lost"
-        )
+        assert len(again) <= lost, await crowd.story(ring, "it rang again without a lost answer")
     last_s = max((crowd.rang(ring)[1] - killed_at for ring in doubled), default=0)
     print(
         f"killed {wait_s:.2f} s in, {held} jobs in flight: last first ring {recovery_s:.1f} s after the kill, "
