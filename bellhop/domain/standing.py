@@ -59,6 +59,18 @@ def decide(call: CallState, round_: RoundState, user: str, now: Micros, over_at:
     return Decision(first, final, only_missed)
 
 
+def cancelled_at(call: CallState, round_: RoundState) -> Micros:
+    """Return when a caller hung up; NEVER if no caller did."""
+    return _Evidence(call, round_, user="").cancelled
+
+
+def stopped_at(call: CallState, round_: RoundState, user: str) -> Micros:
+    """Return when the user's rejection, a caller's or the end of the call stopped the ring; NEVER if none did."""
+    evidence = _Evidence(call, round_, user)
+    by_user = min(evidence.decline, evidence.busy, evidence.timeout, evidence.unexplained)
+    return min(by_user, evidence.cancelled, evidence.ended)
+
+
 def _reasons(evidence: "_Evidence") -> Iterator[tuple[Standing, bool]]:
     """Yield why the phone must not ring, by the stamps alone, the strongest reason first; and whether it is final.
 

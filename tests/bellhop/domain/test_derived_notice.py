@@ -5,6 +5,7 @@ import pytest
 from bellhop.domain.call import CallState, RoundState, Standing
 from bellhop.domain.derived_notice import ended_at, is_derived, waits_until, was_asked
 from bellhop.domain.settlement import Settlement
+from bellhop.domain.stamp_history import PastStamp, history_field
 
 S = 1_000_000
 START, GRACE_US = 100 * S, 5 * S
@@ -67,3 +68,21 @@ def test_a_cancel_waits_for_a_call_missed(stamp, after_s, waits):
 def test_only_a_cancel_waits():
     for standing in (Standing.NO_ANSWER, Standing.ENDED, Standing.BUSY):
         assert waits_until(a_call(x_sara=START), ROUND, settlement(standing), START) == 0
+
+
+def test_a_caller_who_joins_again_has_not_ended_the_ring():
+    """The caller's app lost its connection during the ring: one participant left, and another one came."""
+    joined_again = CallState(
+        {
+            history_field("l:sara", PastStamp(START + S, "p-1")): START + S,
+            history_field("j:sara", PastStamp(START, "p-1")): START,
+            history_field("j:sara", PastStamp(START + S, "p-2")): START + S,
+            "asked:s-1": START + 2 * S,
+            "x:sara": START + 9 * S,
+        },
+        (ROUND,),
+    )
+    assert ended_at(joined_again, ROUND, "ben", GRACE_US) == START + 9 * S
+    assert not was_asked(joined_again, ROUND, "ben", GRACE_US)
+    now = START + 9 * S + 100
+    assert waits_until(joined_again, ROUND, settlement(Standing.CANCELLED), now) == START + 9 * S + 1_500_000
