@@ -22,6 +22,7 @@ from bellhop import trail
 from bellhop.audience import Audience
 from bellhop.clock import Micros
 from bellhop.domain.announcement import AnnouncementType, about_ring
+from bellhop.domain.call import NOTICE_DUE
 from bellhop.domain.forgetting import forgettable
 from bellhop.domain.round import Recipient
 from bellhop.domain.settlement import Settlement, over_at
@@ -93,19 +94,23 @@ async def settle_call(
     record = partial(_record, store, cid, audience=audience, missed_kept_s=missed_kept_s, in_turn=in_turn)
     quiet_ends: list[QuietEnd] = []
     quiet: list[Settlement] = []
+    missed: list[Settlement] = []
     asked = False
     while True:
         stored = await until_redis_answers(lambda: read_call(store, tenant, cid))
         call = await final_in(store, tenant, cid, stored, grace_us)
         # The last try may have written some of them; all of them if only its answer was lost.
         quiet_ends += _quiet_ends([found for found in quiet if _is_recorded(found, stored)], call, stored)
+        await _take_back(store, tenant, cid, missed, stored)
         await record_lost_attempts(store, call.rounds, stored)
         held_up = HeldUp() if derived is None else await derived.held_up(call, asked=asked)
-        quiet = [found for found in call.settlements if found not in held_up.settlements and not found.notice]
+        due = [found for found in call.settlements if found not in held_up.settlements]
+        quiet = [found for found in due if not found.notice]
+        missed = [found for found in due if found.notice and missed_kept_s]
         if not await until_redis_answers(partial(record, stored, call, held_up)):
             continue  # the call changed between reading and writing: decide again
         quiet_ends += _quiet_ends(quiet, call, stored)
-        quiet = []
+        quiet, missed = [], []
         if derived is None or not held_up.questions:
             return quiet_ends
         await derived.ask(held_up.questions)
@@ -113,7 +118,11 @@ async def settle_call(
 
 
 def _is_recorded(settlement: Settlement, stored: StoredCall) -> bool:
-    return stored.rounds.get(settlement.started_at, {}).get(f"o:{settlement.user}") == settlement.standing
+    return _recorded(settlement, stored) == settlement.standing
+
+
+def _recorded(settlement: Settlement, stored: StoredCall) -> str | None:
+    return stored.rounds.get(settlement.started_at, {}).get(f"o:{settlement.user}")
 
 
 def _quiet_ends(settlements: Sequence[Settlement], call: ReadCall, stored: StoredCall) -> list[QuietEnd]:
@@ -182,9 +191,14 @@ async def _record_part(
     recorded: list[int] | None = await store.script(*command)
     for number in recorded or ():  # the numbers begin at 1
         metrics.SETTLED.add(settlements[number - 1].standing)
-    if recorded is None:
-        await _note(store, [note_seen(call.tenant, found.user, None, [to_settle.cid]) for found in missed])
     return recorded is not None
+
+
+async def _take_back(store: Store, tenant: str, cid: str, missed: Iterable[Settlement], stored: StoredCall) -> None:
+    """Take back that users missed a call, unless that is recorded by now: only an answer was lost, or another worker
+    recorded it."""
+    wrong = [found for found in missed if _recorded(found, stored) not in NOTICE_DUE]
+    await _note(store, [note_seen(tenant, found.user, None, [cid]) for found in wrong])
 
 
 async def _note(store: Store, notes: Iterable[Iterable[RawCommand]]) -> None:

@@ -29,6 +29,7 @@ from bellhop.store.keys import (
     rq_queue_key,
     stream_clock_key,
 )
+from bellhop.store.missed_calls import count_unseen
 from bellhop.store.steps import run_steps
 from tests.factories import a_device
 from tests.in_partitions import in_partitions
@@ -528,3 +529,24 @@ async def test_the_agendas_of_all_partitions_are_looked_at(store, redis_client, 
     assert not redis_client.exists(RQ_QUEUES, AGENDA)
     state = read_installation_state(redis_client)
     assert state.jobs[NOTICES, "queued"] == 3
+
+
+async def test_a_missed_call_stays_unseen_if_two_settle_it(store, post, redis_url):
+    """One worker is about to record what another has recorded already, when one more event comes."""
+    call = SampleCall(members=("ben",), ring_ms=5_000)
+    post(call.ring(at=now_s(redis_url) - 20))
+    settle = partial(settle_call, store, "default", call.cid, GRACE_US, missed_kept_s=60)
+
+    class IsOvertaken:
+        together, call, partitions = store.together, store.call, store.partitions
+        before = False
+
+        async def script(self, name, keys, args):
+            if name == "calls/settle_call" and not self.before:
+                self.before = True
+                await settle()
+                post(call.ended())
+            return await store.script(name, keys, args)
+
+    await settle_call(IsOvertaken(), "default", call.cid, GRACE_US, missed_kept_s=60)
+    assert await store.call(*count_unseen("default", "ben")) == 1
