@@ -185,5 +185,7 @@ def _rules(tenant: str, settings: Settings) -> EffectRules:
         call_fields=tuple(settings.push_call_fields),
         caller_fields=tuple(settings.push_caller_fields),
         started=settings.started_pushes,
-        ends_rings=bool(settings.web_push_apps),
+        ends_rings=bool(
+            settings.web_push_apps or settings.alert_ring_every or settings.event_endpoints or settings.live
+        ),
     )

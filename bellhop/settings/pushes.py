@@ -43,7 +43,7 @@ class PushSettings(SettingsSection):
     """How many seconds Bellhop waits for the receipt after the provider accepted the ring."""
     alert_ring_every: Annotated[Seconds, Field(ge=0, le=30), AfterValidator(_not_too_often)] = Seconds(0)
     """Seconds between two alerts of a ring, 2 to 30; 0: the alert is not repeated. These alerts ring iPhones whose app
-    does not use CallKit (docs/alert-rings.md). Workers read it."""
+    does not use CallKit (docs/alert-rings.md). The web process and workers read it."""
     badge: bool = False
     """Whether notices on iPhones carry the number of missed calls that the user has not seen, for the app's icon
     (docs/calls.md). It needs BELLHOP_USER_CALLS. Workers read it."""

@@ -50,3 +50,13 @@ async def test_alerts_ring_in_a_rhythm_and_end_in_one_text(flow):
         assert {push.payload["aps"]["interruption-level"] for push in alerts} == {"time-sensitive"}
         assert all(alert.at - began > number * EARLIEST_S for number, alert in enumerate(alerts))
         assert ("sound" in last.payload["aps"]) is (phone is jane)
+
+
+async def test_an_answer_elsewhere_replaces_the_alert_at_once(flow):
+    """The ring would go on for longer than this test waits. No other event of the call comes."""
+    ben = await that_rings_by_alerts(flow, "ben")
+    call = flow.call(ben, ring_ms=180_000)
+    await flow.post(call.ring())
+    await flow.rings(ben)
+    await flow.post(call.accepted(ben.user))
+    await flow.until(lambda: flow.seen(ben)[-1] == OVER, "the text that replaces the alert")

@@ -69,7 +69,8 @@ class EffectRules(msgspec.Struct, frozen=True, gc=False):
     started: Mapping[PushKind, Collection[str]] = NO_CALL_TYPES
     """For which types of calls the members get a push when a call begins."""
     ends_rings: bool = False
-    """Whether a worker must know at once that a user answered: a push takes the ring away in the user's browsers."""
+    """Whether a worker must know at once that a user answered: a push takes the ring away in the user's browsers and on
+    iPhones that ring by alerts, and it is announced that the ring is over."""
 
 
 class RoundWork(NamedTuple):
