@@ -16,8 +16,7 @@ class Batch(Generic[T, R]):
     """Gathers the items of one turn and has them answered together, at most `most` in one call.
 
     `shielded`: every item is processed, also if its caller is cancelled. Otherwise a call may end with its caller.
-    `server_of` names the server that an item needs: items of different servers are answered by different calls, so that
-    none waits for the server of another.
+    `group_of` names what an item may share a call with: items of different groups are answered by different calls.
     """
 
     def __init__(
@@ -26,10 +25,10 @@ class Batch(Generic[T, R]):
         most: int,
         *,
         shielded: bool = False,
-        server_of: Callable[[T], Hashable] = lambda _: None,
+        group_of: Callable[[T], Hashable] = lambda _: None,
     ) -> None:
         """`answer` returns one answer for each item, in the same order."""
-        self._answer, self._most, self._shielded, self._server_of = answer, most, shielded, server_of
+        self._answer, self._most, self._shielded, self._group_of = answer, most, shielded, group_of
         self._waiting: list[tuple[T, asyncio.Future[R]]] = []
         self._tasks: set[asyncio.Task[None]] = set()
 
@@ -52,12 +51,12 @@ class Batch(Generic[T, R]):
             if not future.done():
                 future.set_result(ALONE)
             return
-        by_server: defaultdict[Hashable, list[tuple[T, asyncio.Future[R]]]] = defaultdict(list)
+        groups: defaultdict[Hashable, list[tuple[T, asyncio.Future[R]]]] = defaultdict(list)
         for item, future in waiting:
-            by_server[self._server_of(item)].append((item, future))
-        for of_server in by_server.values():
-            for start in range(0, len(of_server), self._most):
-                task = asyncio.ensure_future(self._call(of_server[start : start + self._most]))
+            groups[self._group_of(item)].append((item, future))
+        for group in groups.values():
+            for start in range(0, len(group), self._most):
+                task = asyncio.ensure_future(self._call(group[start : start + self._most]))
                 self._tasks.add(task)
                 task.add_done_callback(self._tasks.discard)
 

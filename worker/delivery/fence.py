@@ -1,8 +1,8 @@
 """Claims each device right before a push is sent to it, and records the result.
 
-All claims, and all records, of one turn of the event loop go to Redis in one script call; on a cluster, the claims of
-tokens that different nodes have go in calls of their own. While Redis is away, a record waits and is repeated, and a
-claim is refused: no push is sent without a claim, and no result is lost.
+All claims, and all records, of one turn of the event loop go to Redis in one script call. Claims with different
+deadlines, and on a cluster those of tokens that different nodes have, go in calls of their own. While Redis is away, a
+record waits and is repeated, and a claim is refused: no push is sent without a claim, and no result is lost.
 """
 
 import asyncio
@@ -128,7 +128,7 @@ class Fence:
         """By device key, the user whose push is being sent to the device."""
         self.lost: set[str] = set()
         """Keys of devices to which a worker that died may have sent the push."""
-        self._admissions = Batch(self._claim, MOST_PER_CALL, server_of=self._server_of_owner)
+        self._admissions = Batch(self._claim, MOST_PER_CALL, group_of=self._server_and_deadline)
         self._records = Batch(self._write, MOST_PER_CALL, shielded=True)
 
     async def admit(self, push: Push, attempt_s: Seconds) -> Admission:
@@ -190,9 +190,11 @@ class Fence:
         claim = self._pushes.claim
         return record_attempt(self._round, lines, claim=claim, worker=self._worker, run=self._run, devices=devices)
 
-    def _server_of_owner(self, attempt: tuple[Push, Seconds]) -> Hashable:
+    def _server_and_deadline(self, attempt: tuple[Push, Seconds]) -> Hashable:
+        """Return what all claims of one script call share: none waits for a server that it does not need, and none is
+        refused because another push is too late."""
         push, _ = attempt
-        return self._store.server_of_key(owner_key(self._round.tenant, push.device.key))
+        return self._store.server_of_key(owner_key(self._round.tenant, push.device.key)), push.deadline
 
     async def _claim(self, attempts: list[tuple[Push, Seconds]]) -> list[Admission]:
         """Claim devices, and give back those whose tokens have left their users."""
@@ -251,7 +253,7 @@ class Fence:
             self._round,
             self._pushes.claim,
             [(push.device.user_id, push.device.key) for push, _ in attempts],
-            deadline_us=min(push.deadline for push, _ in attempts),
+            deadline_us=attempts[0][0].deadline,
             redis_ahead_us=self._clock.ahead_of_stream_us(self._round.tenant),
             worker=self._worker,
             run=self._run,

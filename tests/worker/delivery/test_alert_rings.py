@@ -2,6 +2,7 @@
 
 import asyncio
 import contextlib
+from dataclasses import replace
 
 import pytest
 
@@ -15,11 +16,12 @@ from bellhop.store import registry
 from bellhop.store.keys import call_key, round_key
 from bellhop.store.steps import run_steps
 from bellhop.trail import WebhookReceived
-from tests.factories import a_queued_round, an_iphone
+from tests.factories import a_browser, a_queued_round, an_iphone
 from tests.trails import trail_of
 from tests.waiting import come_true
 from worker.delivery.fan_out import DeliveryTools
 from worker.delivery.provider_channel import ProviderChannel
+from worker.delivery.ring_endings import RingEndings
 from worker.delivery.token_pruning import TokenPruner
 from worker.jobs import Jobs
 
@@ -58,9 +60,13 @@ async def register(store, *devices):
         await run_steps(registry.register("default", device), store)
 
 
-def jobs(store, apple, worker="w-1", every=EVERY, **changes):
+def tools_of(store, apple, worker="w-1", every=EVERY, **changes):
     channels = {(Provider.APNS, "calls"): ProviderChannel(apple, "apns")}
-    return Jobs(DeliveryTools(store, worker, channels, TokenPruner(store), alert_ring_every_us=every, **changes), 0.0)
+    return DeliveryTools(store, worker, channels, TokenPruner(store), alert_ring_every_us=every, **changes)
+
+
+def jobs(store, apple, worker="w-1", every=EVERY, **changes):
+    return Jobs(tools_of(store, apple, worker, every, **changes), 0.0)
 
 
 async def ring(store, apple, round_, worker="w-1", every=EVERY, **changes):
@@ -192,3 +198,16 @@ async def test_the_last_text_waits_for_the_alert_that_is_being_sent(store):
     await asyncio.gather(ringing, notice)
     assert apple.kinds == ["ring", "alert_ring", "missed"]
     assert len({push.collapse_id for push in apple.pushes}) == 1
+
+
+async def test_a_browser_whose_time_is_over_keeps_no_alert_up(store):
+    """The ring has reached its deadline. The browser needs no push any more, and the iPhone does."""
+    browser = a_browser()
+    await register(store, ALERT, browser)
+    round_, apple = a_queued_round(for_s=30, ago_s=31), Apple()
+    sent = [part for device in (ALERT, browser) for part in (f"s:ring:{device.key}", "sent")]
+    await store.call("HSET", round_key("default", round_.cid, round_.started_at), *sent)
+    await store.call("HSET", call_key("default", round_.cid), "a:ben", round_.started_at + 1)
+    channels = {(device.provider, "calls"): ProviderChannel(apple, device.provider) for device in (ALERT, browser)}
+    await RingEndings(replace(tools_of(store, apple), channels=channels), round_).send()
+    assert [(str(push.kind), push.device.key) for push in apple.pushes] == [("ring_over", ALERT.key)]
