@@ -93,7 +93,7 @@ async def _run(settings: Settings) -> int:
         return await _cannot_start(store, reason)
     session = aiohttp.ClientSession(timeout=aiohttp.ClientTimeout(total=LookupPolicy().request_s))
     # Other processes may have other settings: a worker that serves a queue must be able to run all jobs in it.
-    tellers = CallerTellers(settings, clock) if STREAM in queue_limits(settings) else None
+    tellers = CallerTellers(settings, store, clock) if STREAM in queue_limits(settings) else None
     worker = _queue_worker(settings, store, senders, endpoints, tellers, session, clock)
     collect_garbage_rarely()
     watch = None if is_known else asyncio.create_task(_stop_at_a_wrong_redis(store, worker))

@@ -18,12 +18,10 @@ from bellhop.queue.job_payloads import RejectRef, read_payload
 from bellhop.queue.names import REJECT_JOB
 from bellhop.store.async_client import Store
 from bellhop.store.call_scripts import claim_reject, record_reject
-from bellhop.store.clock_differences import read_applied
-from bellhop.store.homes import partition_with
-from bellhop.store.keys import call_key
 from bellhop.store.redis_clock import RedisClock
 from bellhop.store.retry import until_redis_answers
 from bellhop.store.scripts import Command
+from bellhop.store.stream_time import ahead_of_stream_us
 from bellhop.stream_api import StreamApi, StreamRefused
 from bellhop.telemetry import metrics
 from bellhop.trail import CarryOutcome, RejectionCarried, encode
@@ -114,12 +112,7 @@ class RejectionCarrier:
         return seconds(Micros(max(ref.deadline - await self._stream_now(ref), 0)))
 
     async def _stream_now(self, ref: RejectRef) -> Micros:
-        ahead_us = self._clock.ahead_of_stream_us(ref.tenant)
-        if ahead_us is None:
-            partition = partition_with(call_key(ref.tenant, ref.cid), self._store.partitions)
-            read = read_applied(ref.tenant, partition)
-            ahead_us = int(await until_redis_answers(lambda: self._store.call(*read)) or 0)
-            self._clock.note_ahead_of_stream(ref.tenant, ahead_us)
+        ahead_us = await ahead_of_stream_us(self._store, self._clock, ref.tenant, ref.cid)
         return Micros(self._clock.now() - ahead_us)
 
     async def _send(self, ref: RejectRef) -> Answer:

@@ -20,7 +20,8 @@ from bellhop.i18n.texts import BUILT_IN, Texts, Wording
 MISSED_TTL_US = 24 * 3600 * MICROS_PER_SECOND
 """How long a provider may keep trying to deliver a missed-call notice."""
 OVER_TTL_US = 60 * MICROS_PER_SECOND
-"""How long Apple may keep trying to deliver the push about the end of a ring. A browser removes an old ring itself."""
+"""How long after the ring's deadline Apple may keep trying to deliver the push about its end. A browser removes an old
+ring itself."""
 TOKENS_TRIED = 3
 """A push tries up to this many tokens of one phone: the next one if the provider reports the last one as dead."""
 COLLAPSE_ID_BYTES = 64
@@ -234,7 +235,7 @@ class _PushMaker:
         if self.kind is PushKind.MISSED:
             return Micros(self.now + MISSED_TTL_US)
         if self.kind is PushKind.RING_OVER and provider is Provider.APNS:
-            return Micros(self.now + OVER_TTL_US)
+            return Micros(max(self.now, self.round.deadline) + OVER_TTL_US)
         return self.round.deadline
 
     def _ticket(self, device: Device) -> str:

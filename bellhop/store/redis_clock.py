@@ -1,6 +1,7 @@
 """Redis's clock, which decides every deadline, and how far this machine's clock is from it."""
 
 import time
+from collections.abc import Hashable
 from typing import Any, Protocol
 
 from bellhop.clock import MICROS_PER_SECOND, Micros, Seconds, from_nanoseconds, micros, seconds
@@ -42,8 +43,8 @@ class RedisClock:
     def __init__(self) -> None:
         self._ahead_us: int | None = None
         """How far the monotonic clock is ahead of Redis's."""
-        self._ahead_of_stream: dict[str, tuple[int, float]] = {}
-        """By tenant: how far Redis's clock is ahead of Stream's, and when that was read."""
+        self._ahead_of_stream: dict[tuple[str, Hashable], tuple[int, float]] = {}
+        """By tenant and server: how far Redis's clock is ahead of Stream's, and when that was read."""
 
     @property
     def is_known(self) -> bool:
@@ -56,18 +57,17 @@ class RedisClock:
             return from_nanoseconds(time.time_ns())
         return Micros(from_nanoseconds(time.monotonic_ns()) - self._ahead_us)
 
-    def ahead_of_stream_us(self, tenant: str) -> int | None:
-        """Return how far Redis's clock is ahead of Stream's, for this app; None if that was not read a moment ago."""
-        ahead_us, read_s = self._ahead_of_stream.get(tenant, (None, 0.0))
+    def ahead_of_stream_us(self, tenant: str, server: Hashable) -> int | None:
+        """Return how far Redis's clock is ahead of Stream's, for this app; None if that was not read a moment ago.
+
+        `server`: as the store names it. Each node of a cluster has a clock of its own.
+        """
+        ahead_us, read_s = self._ahead_of_stream.get((tenant, server), (None, 0.0))
         return ahead_us if time.monotonic() - read_s < LEAD_VALID_S else None
 
-    def from_stream(self, tenant: str, at: Micros) -> Micros:
-        """Convert a time by Stream's clock to Redis's. If the difference is not known, the time stays the same."""
-        return Micros(at + (self.ahead_of_stream_us(tenant) or 0))
-
-    def note_ahead_of_stream(self, tenant: str, ahead_us: int) -> None:
+    def note_ahead_of_stream(self, tenant: str, server: Hashable, ahead_us: int) -> None:
         """Note this difference, which was read just now."""
-        self._ahead_of_stream[tenant] = ahead_us, time.monotonic()
+        self._ahead_of_stream[tenant, server] = ahead_us, time.monotonic()
 
     def note(self, sent_s: float, answered_s: float, redis_time: Micros) -> None:
         """Note a reading. Redis read its clock between `sent_s` and `answered_s`, by the monotonic clock.

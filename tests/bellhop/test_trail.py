@@ -501,6 +501,8 @@ async def test_a_pick_up_is_written_with_the_first_line_that_follows():
     calls = []
 
     class Counting:
+        def server_of_key(self, key): ...
+
         async def script(self, name, keys, args):
             calls.append(args)
 

@@ -73,7 +73,7 @@ async def test_a_ring_takes_few_commands_besides_its_job(store, post, count, liv
     await registry.read_users(store, "default", ["ben"], "sara")
     assert count() <= 2, "the users"
     clock = RedisClock()
-    clock.note_ahead_of_stream("default", 0)
+    clock.note_ahead_of_stream("default", None, 0)
     fence = Fence(store, "w-1", PushKind.RING, round_, "picked up", clock=clock)
     assert (await fence.admit(a_push(phone), 3)).refusal is None
     assert count() <= 7, "the owner of the token, and claim_devices"

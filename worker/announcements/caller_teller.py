@@ -12,11 +12,13 @@ from datetime import datetime
 import aiohttp
 
 from bellhop.backoff import pause_s
-from bellhop.clock import Seconds, micros, seconds
+from bellhop.clock import Micros, Seconds, micros, seconds
 from bellhop.domain.announcement import for_caller
 from bellhop.queue.job_payloads import OutboxRef
 from bellhop.settings import Settings
+from bellhop.store.async_client import Store
 from bellhop.store.redis_clock import RedisClock
+from bellhop.store.stream_time import ahead_of_stream_us
 from bellhop.stream_api import StreamApi, StreamRefused, stream_apis
 from worker.announcements.outbox import Refused, Result, Sent, TryAgain
 
@@ -38,13 +40,13 @@ RING_IS_OVER = "the ring is over"
 class CallerTellers:
     """A `CallerTeller` for each Stream app of the settings. All of them share one set of connections."""
 
-    def __init__(self, settings: Settings, clock: RedisClock) -> None:
+    def __init__(self, settings: Settings, store: Store, clock: RedisClock) -> None:
         """Make them in a running event loop."""
         self._session = aiohttp.ClientSession(
             timeout=aiohttp.ClientTimeout(total=ANSWER_S), connector=aiohttp.TCPConnector(limit=AT_ONCE)
         )
         apis = stream_apis(settings, self._session)
-        self._tellers = {tenant: CallerTeller(api, tenant, clock) for tenant, api in apis.items()}
+        self._tellers = {tenant: CallerTeller(api, tenant, store, clock) for tenant, api in apis.items()}
 
     def find(self, ref: OutboxRef) -> "CallerTeller | None":
         """Return what sends the announcements of this outbox."""
@@ -61,8 +63,8 @@ class CallerTeller:
     longest_s: Seconds = Seconds(ANSWER_S + 1)
     backoff_s: tuple[float, float] = BACKOFF_S
 
-    def __init__(self, api: StreamApi, tenant: str, clock: RedisClock) -> None:
-        self._api, self._tenant, self._clock = api, tenant, clock
+    def __init__(self, api: StreamApi, tenant: str, store: Store, clock: RedisClock) -> None:
+        self._api, self._tenant, self._store, self._clock = api, tenant, store, clock
         self._paused_until_s = 0.0
         """Until when there is no request, in seconds of the monotonic clock."""
         self._why_paused = ""
@@ -72,7 +74,7 @@ class CallerTeller:
         """Send one event, unless its ring is over: the app has heard of the end from Stream by then."""
         read = json.loads(document)
         data = read["data"]
-        left_s = self._left_s(datetime.fromisoformat(data["ring_ends_at"]))
+        left_s = await self._left_s(data["call_cid"], datetime.fromisoformat(data["ring_ends_at"]))
         if left_s <= 0:
             return Refused(RING_IS_OVER)
         result = self._not_now() or await self._sent(data["call_cid"], data["caller_id"], for_caller(read))
@@ -115,7 +117,7 @@ class CallerTeller:
         if until_s > self._paused_until_s:
             self._paused_until_s, self._why_paused = until_s, reason
 
-    def _left_s(self, ends_at: datetime) -> Seconds:
+    async def _left_s(self, cid: str, ends_at: datetime) -> Seconds:
         """Return how long the ring goes on: the end is in Stream's time."""
-        ends_us = self._clock.from_stream(self._tenant, micros(Seconds(ends_at.timestamp())))
-        return seconds(ends_us - self._clock.now())
+        ahead_us = await ahead_of_stream_us(self._store, self._clock, self._tenant, cid)
+        return seconds(Micros(micros(Seconds(ends_at.timestamp())) + ahead_us - self._clock.now()))

@@ -18,6 +18,7 @@ from bellhop.queue.job_payloads import QueuedRound
 from bellhop.store.call_scripts import LAST_ALERT
 from bellhop.store.keys import round_key
 from bellhop.store.retry import until_redis_answers
+from bellhop.store.stream_time import ahead_of_stream_us
 from worker.delivery.attempt import SENT
 from worker.delivery.fan_out import DeliveryTools, FanOut
 
@@ -88,7 +89,8 @@ class AlertRings:
         tools, round_, number = self._tools, self._round, 0
         while True:
             number, due = await self._next(first.device.key, number)
-            if due >= tools.clock.from_stream(round_.tenant, round_.deadline):
+            ahead_us = await ahead_of_stream_us(tools.store, tools.clock, round_.tenant, round_.cid)
+            if due >= round_.deadline + ahead_us:
                 return
             await self._wait_until(due)
             push = as_repetition(first, number, tools.clock.now())

@@ -22,7 +22,7 @@ from bellhop.domain.outcomes import Outcome
 from bellhop.domain.push import Push, PushKind
 from bellhop.domain.round import Round
 from bellhop.store.call_scripts import claim_devices, read_owners, record_attempt, record_lost_attempts
-from bellhop.store.keys import owner_key
+from bellhop.store.keys import call_key, owner_key
 from bellhop.store.redis_clock import RedisClock
 from bellhop.store.retry import is_away, until_redis_answers
 from bellhop.store.scripts import Command, Scripts
@@ -123,6 +123,7 @@ class Fence:
         self._audience = audience
         self._pushes = RoundPushes.of(round_, claim or kind)
         self._kind, self._round, self._tickets = kind, round_, tickets
+        self._server = store.server_of_key(call_key(round_.tenant, round_.cid))
         self._first_lines = [first_line] if first_line else []
         self._claimed_for: dict[str, str] = {}
         """By device key, the user whose push is being sent to the device."""
@@ -235,7 +236,7 @@ class Fence:
                 return [None] * len(attempts), await self._put_off(attempts)
             left_us, redis_ahead_us, *codes = answer
             if redis_ahead_us:
-                self._clock.note_ahead_of_stream(self._round.tenant, int(redis_ahead_us))
+                self._clock.note_ahead_of_stream(self._round.tenant, self._server, int(redis_ahead_us))
             answers = [code.decode() for code in codes]
             if not await self._record_lost(attempts, answers):
                 break
@@ -254,7 +255,7 @@ class Fence:
             self._pushes.claim,
             [(push.device.user_id, push.device.key) for push, _ in attempts],
             deadline_us=attempts[0][0].deadline,
-            redis_ahead_us=self._clock.ahead_of_stream_us(self._round.tenant),
+            redis_ahead_us=self._clock.ahead_of_stream_us(self._round.tenant, self._server),
             worker=self._worker,
             run=self._run,
             claim_us=micros(Seconds(max(attempt_s for _, attempt_s in attempts) + 1)),

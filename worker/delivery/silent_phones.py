@@ -17,6 +17,7 @@ from bellhop.queue.job_payloads import QueuedRound
 from bellhop.store.keys import round_key
 from bellhop.store.phones import read_some, records_of
 from bellhop.store.retry import until_redis_answers
+from bellhop.store.stream_time import ahead_of_stream_us
 from bellhop.telemetry import metrics
 from worker.delivery.fan_out import DeliveryTools
 from worker.delivery.second_rings import SecondRings
@@ -32,6 +33,8 @@ class SecondWay:
 
     def __init__(self, tools: DeliveryTools, round_: QueuedRound) -> None:
         self._tools, self._round = tools, round_
+        self._deadline = round_.deadline
+        """By Redis's clock, once that is known."""
         self._new: list[RungPhone] = []
         """Phones that were rung, and whose records have not been read yet."""
         self._waiting: list[RungPhone] = []
@@ -61,6 +64,9 @@ class SecondWay:
             await asyncio.wait([self._task])
 
     async def _run(self) -> None:
+        round_, tools = self._round, self._tools
+        ahead_us = await ahead_of_stream_us(tools.store, tools.clock, round_.tenant, round_.cid)
+        self._deadline = Micros(round_.deadline + ahead_us)
         while self._new or self._waiting:
             new, self._new = self._new, []
             self._waiting += await self._worth_waiting_for(new)
@@ -113,11 +119,10 @@ class SecondWay:
 
     def _decide(self, phone: RungPhone, *, has_reported_before: bool = True) -> NextStep:
         """Decide by what this process knows. The fence knows more, and decides right before the push."""
-        clock = self._tools.clock
         return decide(
             phone,
-            clock.now(),
+            self._tools.clock.now(),
             after_us=self._tools.second_way_after_us,
-            deadline=clock.from_stream(self._round.tenant, self._round.deadline),
+            deadline=self._deadline,
             has_reported_before=has_reported_before,
         )

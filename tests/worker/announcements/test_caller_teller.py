@@ -10,6 +10,7 @@ from bellhop.domain.announcement import AnnouncementType, about_ring
 from bellhop.sandbox.stream_rest import StreamApiStandIn
 from bellhop.store.redis_clock import RedisClock
 from bellhop.stream_api import StreamApi
+from tests.clocks import know_difference
 from tests.factories import a_round
 from worker.announcements import caller_teller
 from worker.announcements.caller_teller import BUSY_S, FAILURES, RING_IS_OVER, CallerTeller
@@ -18,11 +19,15 @@ from worker.announcements.outbox import Refused, Sent, TryAgain
 SECRET = "a-secret-that-pyjwt-finds-long-enough"
 
 
-@contextlib.asynccontextmanager
-async def telling(*secrets):
-    async with StreamApiStandIn("key", SECRET) as stream, aiohttp.ClientSession() as session:
-        api = StreamApi(session, stream.url, "key", *(secrets or (SECRET,)))
-        yield stream.events, CallerTeller(api, "default", RedisClock())
+@pytest.fixture
+def telling(store):
+    @contextlib.asynccontextmanager
+    async def telling(*secrets):
+        async with StreamApiStandIn("key", SECRET) as stream, aiohttp.ClientSession() as session:
+            api = StreamApi(session, stream.url, "key", *(secrets or (SECRET,)))
+            yield stream.events, CallerTeller(api, "default", store, RedisClock())
+
+    return telling
 
 
 def document(type_=AnnouncementType.RINGING, **changes):
@@ -30,7 +35,7 @@ def document(type_=AnnouncementType.RINGING, **changes):
     return about_ring(type_, round_, "ben", round_.started_at, reason="muted").document().encode()
 
 
-async def test_the_callers_app_is_told_no_more_than_the_page_says():
+async def test_the_callers_app_is_told_no_more_than_the_page_says(telling):
     async with telling("another-secret-that-pyjwt-finds-long-enough", SECRET) as (events, teller):
         assert await teller.send(document(AnnouncementType.UNREACHABLE)) == Sent()
     refused, event = events.requests
@@ -39,14 +44,22 @@ async def test_the_callers_app_is_told_no_more_than_the_page_says():
     assert event.custom["type"] == "bellhop.ring.unreachable"
 
 
-async def test_after_the_ring_nothing_is_sent():
+async def test_after_the_ring_nothing_is_sent(telling):
     async with telling() as (events, teller):
         assert await teller.send(document(for_s=30, ago_s=31)) == Refused(RING_IS_OVER)
     assert events.requests == []
 
 
+@pytest.mark.parametrize("ahead_s", [-65, 65])
+async def test_a_ring_that_goes_on_is_told_with_clocks_apart(telling, store, ahead_s):
+    await know_difference(store, ahead_s)
+    async with telling() as (_, teller):
+        assert await teller.send(document(ago_s=ahead_s)) == Sent()
+        assert await teller.send(document(for_s=30, ago_s=ahead_s + 31)) == Refused(RING_IS_OVER)
+
+
 @pytest.mark.parametrize("status", [0, 500, 503])
-async def test_a_failure_is_tried_again(status):
+async def test_a_failure_is_tried_again(telling, status):
     async with telling() as (events, teller):
         events.statuses = [status]
         assert isinstance(await teller.send(document()), TryAgain)
@@ -54,13 +67,13 @@ async def test_a_failure_is_tried_again(status):
 
 
 @pytest.mark.parametrize(("status", "for_all"), [(400, False), (403, True), (404, False)])
-async def test_what_stream_will_never_take_is_given_up(status, for_all):
+async def test_what_stream_will_never_take_is_given_up(telling, status, for_all):
     async with telling() as (events, teller):
         events.statuses = [status]
         assert await teller.send(document()) == Refused(f"status {status}", is_away=for_all)
 
 
-async def test_streams_limit_holds_for_all_calls_of_the_app():
+async def test_streams_limit_holds_for_all_calls_of_the_app(telling):
     async with telling() as (events, teller):
         events.statuses, events.reset_s = [429], 20.0
         first = await teller.send(document())
@@ -72,7 +85,7 @@ async def test_streams_limit_holds_for_all_calls_of_the_app():
         assert len(events.requests) == 1
 
 
-async def test_while_stream_does_not_answer_other_calls_do_not_wait(monkeypatch):
+async def test_while_stream_does_not_answer_other_calls_do_not_wait(telling, monkeypatch):
     monkeypatch.setattr(caller_teller, "BACKOFF_S", (1.0, 1.0))
     async with telling() as (events, teller):
         events.statuses = [503] * FAILURES
@@ -89,7 +102,7 @@ async def test_while_stream_does_not_answer_other_calls_do_not_wait(monkeypatch)
         assert await teller.send(document(cid="default:2")) == Sent()
 
 
-async def test_what_stream_takes_only_after_the_ring_is_dropped():
+async def test_what_stream_takes_only_after_the_ring_is_dropped(telling):
     async with telling() as (events, teller):
         events.statuses, events.reset_s = [429], 60.0
         result = await teller.send(document(for_s=5))

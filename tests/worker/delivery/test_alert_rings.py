@@ -14,8 +14,10 @@ from bellhop.explain.explanation import explain
 from bellhop.explain.repeats import joined
 from bellhop.store import registry
 from bellhop.store.keys import call_key, round_key
+from bellhop.store.redis_clock import LEAD_VALID_S
 from bellhop.store.steps import run_steps
 from bellhop.trail import WebhookReceived
+from tests.clocks import know_difference
 from tests.factories import a_browser, a_queued_round, an_iphone
 from tests.trails import trail_of
 from tests.waiting import come_true
@@ -198,6 +200,25 @@ async def test_the_last_text_waits_for_the_alert_that_is_being_sent(store):
     await asyncio.gather(ringing, notice)
     assert apple.kinds == ["ring", "alert_ring", "missed"]
     assert len({push.collapse_id for push in apple.pushes}) == 1
+
+
+@pytest.mark.parametrize("ahead_s", [-65, 65])
+async def test_clocks_apart_change_neither_alerts_nor_their_end(store, ahead_s):
+    """Apple needs longer for its answers than a worker trusts the difference between the clocks that it has read."""
+    await know_difference(store, ahead_s)
+    await register(store, ALERT)
+    round_ = a_queued_round(ago_s=ahead_s)
+
+    async def slow(push):
+        await asyncio.sleep(LEAD_VALID_S + 0.1)
+        if push.kind is PushKind.ALERT_RING:
+            await store.call("HSET", call_key("default", round_.cid), "a:ben", round_.started_at + 1)
+
+    apple = Apple(then=slow)
+    await ring(store, apple, round_)
+    assert apple.kinds == ["ring", "alert_ring"]
+    await RingEndings(tools_of(store, apple), round_).send()
+    assert apple.kinds == ["ring", "alert_ring", "ring_over"]
 
 
 async def test_a_browser_whose_time_is_over_keeps_no_alert_up(store):

@@ -156,6 +156,7 @@ async def test_a_death_after_a_claim_of_a_moved_phone_sends_nothing(store, redis
 
     class Dies:
         left = command
+        server_of_key = store.server_of_key
 
         async def script(self, name, keys, args):
             return (await self.together((name, keys, args)))[0]
@@ -202,7 +203,7 @@ async def test_a_record_whose_answer_was_lost_is_on_the_trail_once(store, redis_
     class LosesAnAnswer:
         lost = 0
 
-        together = store.together
+        together, server_of_key = store.together, store.server_of_key
 
         async def script(self, name, keys, args):
             answer = await store.script(name, keys, args)
@@ -519,6 +520,8 @@ async def test_a_claim_that_is_cancelled_leaves_nothing(store, redis_url):
     class Slow:
         """A Redis whose answers come late."""
 
+        server_of_key = store.server_of_key
+
         async def together(self, *commands, in_order=True):
             answers = await store.together(*commands)
             await asyncio.sleep(60)
@@ -547,7 +550,7 @@ async def test_a_record_is_written_although_its_writer_was_cancelled(store, redi
 
         away = False
 
-        together = store.together
+        together, server_of_key = store.together, store.server_of_key
 
         async def script(self, name, keys, args):
             if self.away:

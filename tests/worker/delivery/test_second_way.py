@@ -5,7 +5,7 @@ import contextlib
 
 import pytest
 
-from bellhop.clock import Micros
+from bellhop.clock import Micros, Seconds, micros
 from bellhop.domain.device import Kind, Provider
 from bellhop.domain.outcomes import AttemptResult, Outcome
 from bellhop.domain.phone_report import PhoneEvent
@@ -15,8 +15,10 @@ from bellhop.store import registry
 from bellhop.store.call_scripts import record_receipt
 from bellhop.store.keys import call_key, round_key, trail_key
 from bellhop.store.phones import note_receipt
+from bellhop.store.redis_clock import LEAD_VALID_S
 from bellhop.store.steps import run_steps
 from bellhop.trail import PhoneRang, WebhookReceived, encode
+from tests.clocks import know_difference
 from tests.factories import a_device, a_queued_round, an_iphone
 from tests.trails import trail_of
 from tests.waiting import come_true
@@ -228,3 +230,12 @@ async def test_any_report_of_a_phone_counts_as_its_receipt(store, event):
     phones = Phones(report)
     await ring(store, phones, round_)
     assert phones.rung == [("ring", ANDROID.key)]
+
+
+@pytest.mark.parametrize("ahead_s", [-65, 65])
+async def test_clocks_apart_change_nothing_for_a_silent_phone(store, ahead_s):
+    await know_difference(store, ahead_s)
+    await known(store, ANDROID)
+    phones = Phones()
+    await ring(store, phones, a_queued_round(ago_s=ahead_s), after_us=micros(Seconds(LEAD_VALID_S + 0.1)))
+    assert phones.rung == [("ring", ANDROID.key), ("second_ring", ANDROID.key)]
