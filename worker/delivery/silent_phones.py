@@ -39,31 +39,40 @@ class SecondWay:
         """Phones that were rung, and whose records have not been read yet."""
         self._waiting: list[RungPhone] = []
         """Phones that have sent receipts before, in the order in which they were rung."""
-        self._task: asyncio.Task[None] | None = None
+        self._looking: asyncio.Task[None] | None = None
+        """Decides which phones are rung again, and when."""
+        self._ringing: set[asyncio.Task[None]] = set()
+        """Ring some phones again. A phone that is due does not wait for the provider of another one."""
 
     def note_rung(self, device: Device) -> None:
         """Note that a provider has the ring for this device."""
         self._new.append(RungPhone(device, self._tools.clock.now()))
-        if not self.waits:
-            self._task = asyncio.create_task(self._run())
+        if self._looking is None or self._looking.done():
+            self._looking = asyncio.create_task(self._look())
 
     @property
     def waits(self) -> bool:
         """Whether phones may have to be rung again."""
-        return self._task is not None and not self._task.done()
+        return any(not task.done() for task in self._tasks)
+
+    @property
+    def _tasks(self) -> list[asyncio.Task[None]]:
+        return [*self._ringing] if self._looking is None else [self._looking, *self._ringing]
 
     async def finish(self) -> None:
         """Wait until no phone has to be rung again."""
-        if self._task is not None:
-            await self._task
+        if self._looking is not None:
+            await self._looking
+        await asyncio.gather(*self._ringing)
 
     async def cancel(self) -> None:
         """Stop waiting, and stop the second pushes that are being sent."""
-        if self._task is not None and not self._task.done():
-            self._task.cancel()
-            await asyncio.wait([self._task])
+        if tasks := self._tasks:
+            for task in tasks:
+                task.cancel()
+            await asyncio.wait(tasks)
 
-    async def _run(self) -> None:
+    async def _look(self) -> None:
         round_, tools = self._round, self._tools
         ahead_us = await ahead_of_stream_us(tools.store, tools.clock, round_.tenant, round_.cid)
         self._deadline = Micros(round_.deadline + ahead_us)
@@ -107,7 +116,7 @@ class SecondWay:
             if phone not in silent:
                 metrics.finished(PushKind.SECOND_RING, phone.device, Outcome.REPORTED)
         if silent:
-            await SecondRings(self._tools, self._round, silent).send()
+            self._ringing.add(asyncio.create_task(SecondRings(self._tools, self._round, silent).send()))
 
     async def _that_are_silent(self, phones: Sequence[RungPhone]) -> list[RungPhone]:
         """Return the phones that have sent no receipt of this ring: usually none, and then nothing more is done."""

@@ -239,3 +239,23 @@ async def test_clocks_apart_change_nothing_for_a_silent_phone(store, ahead_s):
     phones = Phones()
     await ring(store, phones, a_queued_round(ago_s=ahead_s), after_us=micros(Seconds(LEAD_VALID_S + 0.1)))
     assert phones.rung == [("ring", ANDROID.key), ("second_ring", ANDROID.key)]
+
+
+async def test_a_provider_that_hangs_holds_up_no_other_phone(store):
+    """Google does not answer the second push to one phone. Meanwhile another phone is due."""
+    await known(store, VOIP, ALERT, ANDROID)
+    hangs, is_over = asyncio.Event(), asyncio.Event()
+
+    async def answer_in_turn(push):
+        if push.kind == "ring" and push.device == VOIP:
+            await hangs.wait()  # so this phone is due later than the other one
+        elif push.kind == "second_ring" and push.device == ANDROID:
+            hangs.set()
+            await is_over.wait()
+        elif push.kind == "second_ring":
+            is_over.set()
+
+    phones = Phones(answer_in_turn)
+    async with asyncio.timeout(25):
+        await ring(store, phones, a_queued_round())
+    assert phones.rung[-1] == ("second_ring", ALERT.key)
