@@ -17,9 +17,13 @@ KNOWN_SERVICES = (
     "jmt17.google.com",
 )
 """The push services of Chrome, Safari, Firefox, Edge, and of Debian's Chromium."""
-ENDPOINT = re.compile(r"https://([a-z0-9](?:[a-z0-9.-]*[a-z0-9])?(?::[0-9]{1,5})?)/[!\"$-\[\]-~]*")
+_LABEL = "[a-z0-9](?:[a-z0-9-]{0,61}[a-z0-9])?"
+"""A part of a host's name (RFC 1035, section 2.3.4). Python's look-up raises UnicodeError for one that is longer, or
+empty."""
+_HOST = rf"{_LABEL}(?:\.{_LABEL})*(?::[0-9]{{1,5}})?"
+ENDPOINT = re.compile(rf"https://({_HOST})/[!\"$-\[\]-~]*")
 """An https URL without user, fragment and backslash. A browser writes the host in lower case."""
-SERVICE = re.compile(r"(?:\*\.)?[a-z0-9](?:[a-z0-9.-]*[a-z0-9])?(?::[0-9]{1,5})?")
+SERVICE = re.compile(rf"(?:\*\.)?{_HOST}")
 """The host of a push service, with a port unless it is 443; *. stands for one or more names."""
 BASE64 = re.compile(r"[A-Za-z0-9_-]+={0,2}")
 UNKNOWN_PUSH_SERVICE = "is not of a push service that Bellhop sends to: BELLHOP_WEB_PUSH_HOSTS can add its host"

@@ -55,6 +55,7 @@ def test_a_browser_registers_what_its_subscription_gives(register, redis_client)
         ({"endpoint": "http://updates.push.services.mozilla.com/x"}, "#/endpoint"),
         ({"endpoint": "https://updates.push.services.mozilla.com\\@127.0.0.1/x"}, "#/endpoint"),
         ({"endpoint": "https://169.254.169.254/latest"}, "#/endpoint"),
+        ({"endpoint": "https://a..notify.windows.com/x"}, "#/endpoint"),
         ({"endpoint": "https://updates.push.services.mozilla.com/" + "x" * 4_096}, "#/endpoint"),
         ({"keys": {"p256dh": "A" * 87, "auth": "A" * 22}}, "#/keys/p256dh"),
         ({"keys": {"p256dh": PUBLIC_KEY_OF_1, "auth": "A" * 21}}, "#/keys/auth"),

@@ -171,7 +171,7 @@ class Http2Pool:
         try:
             async with asyncio.timeout(self._policy.connect_timeout_s):
                 connection = await self._establish()
-        except (OSError, UnsentError) as error:  # TimeoutError, gaierror and SSLError are OSErrors
+        except (OSError, UnicodeError, UnsentError) as error:  # gaierror is an OSError, but not for an impossible name
             self._failed_connects += 1
             self._log.failed(self.host, str(error) or type(error).__name__)
             raise UnsentError(f"cannot connect: {type(error).__name__}{openssl_words(error)}") from error

@@ -65,6 +65,13 @@ async def test_a_push_that_waits_for_a_forgotten_host_is_repeated(failed_before)
         await waiting
 
 
+@pytest.mark.parametrize("host", ["a..example.org", f"{'a' * 64}.example.org"], ids=["no label", "a long label"])
+async def test_a_name_that_cannot_be_looked_up_is_unsent(host):
+    """Any other exception would fail the whole ring, for all other people too."""
+    with pytest.raises(UnsentError, match="cannot connect"):
+        await Http2Pool(f"https://{host}", client_tls).pick()
+
+
 async def test_an_unused_connection_is_closed_until_it_is_needed(tmp_path):
     authority = Authority(tmp_path)
     async with Http2PushService(authority) as service:
