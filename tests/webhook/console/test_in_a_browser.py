@@ -418,10 +418,21 @@ async def test_a_keyboard_is_enough(logged_out_page):
 
 
 async def test_the_live_list_does_not_take_the_focus_away(page, installation):
+    asked, focused = asyncio.Event(), asyncio.Event()
+
+    async def answer_late(route):
+        asked.set()
+        await focused.wait()
+        await route.continue_()
+
     await page.goto("/console/?q=default:call-lat")
+    await page.route("**/console/?q=*", answer_late, times=1)
+    await asked.wait()
+    await installation.stream.post(SampleCall(members=("ben-osei",), id="call-later").ring())
     link = item(page, "late").get_by_role("link")
     await link.focus()
-    await installation.stream.post(SampleCall(members=("ben-osei",), id="call-later").ring())
+    async with page.expect_response("**/console/?q=*"):
+        focused.set()
     await asyncio.sleep(4)  # longer than the list takes to look again
     assert await link.evaluate("(one) => one === document.activeElement")
     await link.blur()

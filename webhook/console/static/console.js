@@ -27,16 +27,18 @@
   const state = document.getElementById("live-state"), button = document.getElementById("live-switch");
   let paused = false, pause = PERIOD_MS;
 
+  // Whether the list stays as it is: it is paused, nobody looks at it, or the focus is in it.
+  const isKept = () => document.hidden || paused || list.contains(document.activeElement);
   const show = (text) => { if (state.textContent !== text) state.textContent = text; };
 
   async function refresh() {
-    if (document.hidden || paused || list.contains(document.activeElement)) return;
+    if (isKept()) return;
     const response = await fetch(location.href, { cache: "no-store", redirect: "error" });
     if (!response.ok) throw new Error(String(response.status));
     const fresh = new DOMParser().parseFromString(await response.text(), "text/html").querySelector("#list[data-live]");
     if (!fresh) throw new Error("logged out");
     inZone(fresh);
-    if (!paused && fresh.innerHTML !== list.innerHTML) list.replaceChildren(...fresh.childNodes);
+    if (!isKept() && fresh.innerHTML !== list.innerHTML) list.replaceChildren(...fresh.childNodes);
   }
 
   async function keepFresh() {
