@@ -21,7 +21,7 @@ FLAGS = [
     "--disable-component-update",
     "--disable-sync",
 ]
-SOON_S = 20
+SOON_S = 60
 TOKENS = {
     "ben": "a1" * 32,
     "ben-alert": "b2" * 32,

@@ -1,7 +1,10 @@
 """The last check on the service page, and the button that runs one."""
 
 import json
+import threading
 import time
+
+import pytest
 
 from bellhop.store.keys import CHECK_RUNS, LAST_CHECK
 from bellhop.telemetry.last_check import keep_check, read_last_check
@@ -11,6 +14,15 @@ from tests.webhook.console.test_lists_and_pages import words
 from webhook.console import check_run
 
 SETTINGS_MISSING = ("-c", "import sys; sys.exit('Error: BELLHOP_STREAM_API_KEY is missing')")
+
+
+@pytest.fixture(autouse=True)
+def _last_thread_ends():
+    """A check's thread writes to Redis at its end, and must not do so in the next test."""
+    yield
+    for thread in threading.enumerate():
+        if thread.name == "check":
+            thread.join(30)
 
 
 def section(page):

@@ -265,7 +265,8 @@ async def test_a_late_call_says_who_was_rung_late_and_why(page):
     assert "Late" in await page.get_by_role("article").locator(".badge").all_inner_texts() or "Late" in (
         await page.get_by_role("article").inner_text()
     )
-    assert "Stream's webhook took 7" in await page.locator("main").inner_text()
+    took = re.search(r"Stream's webhook took (\d+)", await page.locator("main").inner_text())
+    assert int(took[1]) >= 7
 
 
 async def test_an_unknown_call_says_what_to_check(page):

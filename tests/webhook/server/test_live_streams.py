@@ -426,7 +426,7 @@ async def test_a_client_that_leaves_frees_its_stream(redis_url, ring, leaves):
             server._app = lambda *request: has_left.wait(30) and app(*request)
             client = await connect(server, request())
             client.writer.write_eof()
-            await come_true(lambda: not any(connection._client_sends for connection in server._connections))
+            await come_true(lambda: [connection._client_sends for connection in server._connections] == [False])
             has_left.set()
             assert await client.reader.read() == b""
             await client.close()
