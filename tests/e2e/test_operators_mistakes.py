@@ -289,7 +289,7 @@ async def test_a_worker_whose_clock_is_late(installation, tmp_path, monkeypatch)
             assert any(word.startswith(f"clock: {whose}") for word in right), (whose, right)
         page = await service(installation)
         assert re.search(r"The clock of the worker process \S+ on \S+ is 600 s behind Redis", page)
-        assert "600.0 s behind" in page
+        assert re.search(r"(?:599|600)\.\d s behind", page), "an answer of Redis that comes late makes it less precise"
         assert len(re.findall(r"as Redis's|0\.\d s (?:ahead|behind)", page)) >= 2, "a web process and the other worker"
     finally:
         installation.stop("late-worker")

@@ -61,8 +61,12 @@ async def timeline_of(installation, call):
 
 
 async def picked_up_at(installation, call, tenant="default"):
-    lines = await trail_of(installation.store, call.cid, tenant)
-    return next(line.at for line in lines if line.what == "picked_up")
+    """Wait until the worker has written when it began with a ring: it does so after the first push."""
+    while True:
+        for line in await trail_of(installation.store, call.cid, tenant):
+            if line.what == "picked_up":
+                return line.at
+        await asyncio.sleep(0.05)
 
 
 async def test_a_flood_of_one_app_holds_up_no_other(installation):

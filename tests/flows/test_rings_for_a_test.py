@@ -42,6 +42,11 @@ def has_reports(result):
     return len([phone for phone in result["phones"] if phone["reports"] or phone["rang_after_ms"] is not None])
 
 
+def has_accepted(result):
+    """How many pushes were accepted. The worker records that a moment after they have arrived."""
+    return len([phone for phone in result["phones"] if phone["outcome"] == "accepted"])
+
+
 async def test_a_user_sees_of_each_phone_whether_it_rang(flow):
     ben = await flow.iphone("ben")
     pixel = await flow.android("ben")
@@ -53,7 +58,7 @@ async def test_a_user_sees_of_each_phone_whether_it_rang(flow):
     assert ring.headers["apns-push-type"] == "voip"
     assert ring.payload["stream"]["call_cid"] == "default:seen-by-sdk"
     await flow.reports(pixel)
-    result = await result_with(api, test, has_reports)
+    result = await result_with(api, test, lambda result: has_reports(result) and has_accepted(result) == 2)
     rang = {phone["provider"]: phone["rang_after_ms"] for phone in result["phones"]}
     assert rang["apns"] is None
     assert 0 <= rang["fcm"] < 20_000

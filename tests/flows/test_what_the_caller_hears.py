@@ -24,7 +24,7 @@ async def test_each_user_is_reached_once(flow):
     await flow.post(call.ring())
     await flow.rings(ben, tablet, jane)
     await flow.hears(call, ("reached", ben), ("reached", jane))
-    event = flow.installation.stream_api.events.requests[-1]
+    event = next(event for event in flow.installation.stream_api.events.requests if event.cid == call.cid)
     assert event.user == call.caller
     assert set(event.custom) == {"type", "user_id", "ring_started_at"}
 

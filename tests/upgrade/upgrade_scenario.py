@@ -274,7 +274,7 @@ class Writer:
         before, now = None, {}
         while before != now:
             before = now
-            await asyncio.sleep(1.5)
+            await asyncio.sleep(3)
             now = self.installation.redis_client.hgetall("bellhop:metrics")
 
     def lives(self):
