@@ -6,7 +6,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 
-async def come_true(condition, within_s=30):
+async def come_true(condition, within_s=60):
     """Wait until a condition holds."""
     give_up = time.monotonic() + within_s
     while not condition():

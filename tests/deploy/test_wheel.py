@@ -91,7 +91,7 @@ async def test_a_phone_rings_from_the_wheel_and_all_of_it_stops(python, monkeypa
         for path in ("/console/login", "/console/static/console.css", "/v1/openapi.json", "/v1/docs/swagger-ui.css"):
             async with installation.http.get(installation.url + path) as answer:
                 assert answer.status == 200, path
-        async with asyncio.timeout(15):
+        async with asyncio.timeout(60):
             while not installation.arrivals:
                 await asyncio.sleep(0.05)
         assert (installation.arrivals[0].token, installation.arrivals[0].cid) == ("a1" * 32, call.cid)

@@ -18,6 +18,8 @@ from tests.waiting import come_true
 pytestmark = pytest.mark.asyncio(loop_scope="module")
 
 USER, TABLET, PHONE = "ben-osei", "a1" * 32, "ben:pixel"
+LONG_MS = 120_000
+"""A ring of this length does not end while a worker starts."""
 
 
 @pytest_asyncio.fixture(scope="module", loop_scope="module")
@@ -51,7 +53,7 @@ async def lines(installation, call, kind):
 
 
 async def until_line(installation, call, kind, count=1):
-    for _ in range(600):
+    for _ in range(1_200):
         if len(found := await lines(installation, call, kind)) >= count:
             return found
         await asyncio.sleep(0.05)
@@ -92,7 +94,7 @@ async def test_a_decline_stops_the_attempts_to_other_phones(installation):
 
 
 async def test_a_worker_that_dies_before_the_record_tells_stream_again(installation):
-    call = SampleCall(members=(USER,))
+    call = SampleCall(members=(USER,), ring_ms=LONG_MS)
     receipt = await rung(installation, call)
     installation.stream_api.reject_pause_s = Seconds(30)
     assert await post(installation, receipt, "declined") == 204
@@ -110,7 +112,7 @@ async def test_a_worker_with_other_settings_carries_declines(installation):
     installation.stop("worker-1")
     installation.settings |= {"DECLINES": "false", "TELL_CALLER": "true"}
     installation.start("worker", "worker-1")
-    call = SampleCall(members=(USER,))
+    call = SampleCall(members=(USER,), ring_ms=LONG_MS)
     receipt = await rung(installation, call)
     assert await post(installation, receipt, "declined") == 204
     [carried] = await until_line(installation, call, RejectionCarried)

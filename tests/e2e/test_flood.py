@@ -21,9 +21,9 @@ async def test_a_flood_of_notices_does_not_hold_up_a_ring(tmp_path):
         await installation.register("ben-osei", Provider.FCM, Kind.VOIP, "ben:pixel")
         await installation.register("jane-morel", Provider.APNS, Kind.VOIP, "a1" * 32)
         installation.apple.keep = False
-        # A worker of this size has 160 notices in memory, and at most 96 of them wait for Google: with a second for
-        # each answer, the flood outlasts the rings even if some process is held up.
-        installation.google.answer_delay_s = 1.0
+        # A worker of this size has 160 notices in memory, and at most 96 of them wait for Google: with two seconds
+        # for each answer, the flood outlasts the rings even if some process is held up.
+        installation.google.answer_delay_s = 2.0
         installation.stop("worker-1")
         gate = asyncio.Semaphore(AT_ONCE)
 

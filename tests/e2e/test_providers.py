@@ -33,7 +33,7 @@ async def user(installation, provider=Provider.APNS):
     return user_id, token
 
 
-async def until(condition, timeout_s=20):
+async def until(condition, timeout_s=60):
     give_up = time.monotonic() + timeout_s
     while not await condition():
         assert time.monotonic() < give_up, "it never came true"

@@ -80,6 +80,7 @@ async def test_events_in_the_queue_ring_once_and_leave_it(tmp_path, sqs, queue):
     async with installation:
         await installation.register("ben-osei", Provider.APNS, Kind.VOIP, "a1" * 32)
         installation.start("sqs")
+        await come_true(lambda: "sqs_started" in installation.log("sqs"))
         for wrap in (plain, packed, published):
             call = SampleCall(members=("ben-osei",))
             message = wrap(call.ring())

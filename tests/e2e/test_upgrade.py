@@ -26,7 +26,7 @@ OLD_WORKER = "import bellhop.queue.job_payloads as c; c.VERSION = 0; from bellho
 
 
 async def eventually(look, what):
-    give_up = time.monotonic() + 30
+    give_up = time.monotonic() + 60
     while not (seen := look()):
         assert time.monotonic() < give_up, what
         await asyncio.sleep(0.05)

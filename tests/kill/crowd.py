@@ -22,7 +22,8 @@ KILLS = int(os.environ.get("KILLS", "5"))
 """How often the long tests kill. `make test-long` says 50."""
 ANSWER_S = 1.5
 """How long the providers delay their answers, so that many rings are in flight at any time."""
-RING_MS = 60_000
+RING_MS = 120_000
+"""Longer than a busy machine needs to replace every process, one after the other."""
 NO_ANSWER = {"TIMEOUT", "no answer in time"}
 """What Google's and Apple's senders say on the trail when none came."""
 POSTERS = 32

@@ -23,7 +23,7 @@ class Flow:
     """Jane's iPhone, and a call to her whose ring was sent by a worker that died at once."""
 
     def __init__(self, installation: Installation) -> None:
-        self.installation, self.call = installation, SampleCall("sara", ("jane",), ring_ms=30_000)
+        self.installation, self.call = installation, SampleCall("sara", ("jane",), ring_ms=120_000)
 
     async def begin(self) -> None:
         installation = self.installation
@@ -36,6 +36,11 @@ class Flow:
 
     async def post(self, event: Event) -> None:
         assert (await self.installation.stream.post(event)).status == 200
+
+    async def answer(self) -> None:
+        """Answer the call, and end it: its outcomes are final then, although the time to ring goes on."""
+        await self.post(self.call.accepted("jane"))
+        await self.post(self.call.ended())
 
     async def rings(self, times: int) -> None:
         async with asyncio.timeout(60):
@@ -85,7 +90,7 @@ async def test_a_ring_that_is_over_then_is_not_known(flow):
 async def test_a_doubled_ring_has_both_attempts(flow):
     flow.installation.start("worker", "worker-2")
     await flow.rings(2)
-    await flow.post(flow.call.accepted("jane"))
+    await flow.answer()
     jane = await flow.verdict(attempts=2)
     (ring,) = [push for push in jane.deliveries if push.kind == "ring"]
     assert [attempt.outcome for attempt in ring.attempts] == ["worker_died", "accepted"]
@@ -97,7 +102,7 @@ async def test_each_lost_answer_is_one_attempt(flow):
     flow.installation.apple.script(flow.phone.token, AppleReply(delay_s=ANSWER_S), AppleReply())
     flow.installation.start("worker", "worker-2")
     await flow.rings(3)
-    await flow.post(flow.call.accepted("jane"))
+    await flow.answer()
     jane = await flow.verdict(attempts=3)
     (ring,) = [push for push in jane.deliveries if push.kind == "ring"]
     assert [attempt.outcome for attempt in ring.attempts] == ["worker_died", "unknown", "accepted"]

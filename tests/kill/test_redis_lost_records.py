@@ -27,7 +27,7 @@ class Old:
 
     def __init__(self, installation: Installation) -> None:
         self.installation, self.folder = installation, installation.redis.folder
-        self.calls = [SampleCall("sara", (f"user-{number}",), ring_ms=60_000) for number in range(len(PHONES))]
+        self.calls = [SampleCall("sara", (f"user-{number}",), ring_ms=120_000) for number in range(len(PHONES))]
 
     async def ring(self) -> None:
         for token, call in zip(PHONES, self.calls, strict=True):
@@ -36,7 +36,7 @@ class Old:
             assert (await self.installation.stream.post(call.ring())).status == 200
 
     async def until(self, look, what: str) -> None:
-        for _ in range(3_000):
+        for _ in range(6_000):
             if await look():
                 return
             await asyncio.sleep(0.01)
