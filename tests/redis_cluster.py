@@ -7,6 +7,7 @@ import time
 from collections import Counter
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 from typing import Any, NamedTuple, Self
 
@@ -264,7 +265,8 @@ class RedisCluster:
             to.ask("CLUSTER", "SETSLOT", slot, "IMPORTING", old.id)
             old.ask("CLUSTER", "SETSLOT", slot, "MIGRATING", to.id)
             while keys := old.ask("CLUSTER", "GETKEYSINSLOT", slot, keys_at_once):
-                old.ask("MIGRATE", HOST, to.server.port, "", 0, 60_000, "KEYS", *keys)
+                # On a busy machine, nodes may miss each other for a moment, and the cluster is down.
+                self.wait(partial(old.ask, "MIGRATE", HOST, to.server.port, "", 0, 60_000, "KEYS", *keys))
             others = [node for node in self.here() if node not in {to, old} and self._has_slots(node, node)]
             for node in (to, old, *others):
                 node.ask("CLUSTER", "SETSLOT", slot, "NODE", to.id)
