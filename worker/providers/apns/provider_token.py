@@ -7,6 +7,7 @@ TooManyProviderTokenUpdates if new tokens come more often than every 20 minutes.
 import asyncio
 import time
 
+import jwt
 import structlog
 from redis.exceptions import RedisError
 
@@ -14,7 +15,9 @@ from worker.providers.apns.token_store import RENEW_AFTER_S, MemoryTokenStore, S
 from worker.providers.http2.aioapns_adapter import authorization_header
 
 MIN_AGE_S = 20 * 60
-"""A younger token is never replaced."""
+"""A younger token that Apple refuses is not replaced, unless it is not valid."""
+CLOCKS_DIFFER_S = 60
+"""A token from further in the future is not valid."""
 
 log = structlog.get_logger()
 
@@ -49,7 +52,7 @@ class ProviderToken:
     async def refused(self, token: SignedToken) -> bool:
         """Replace `token`, which Apple calls expired. Returns whether `get` returns another one now.
 
-        A young token is not replaced: then a clock is wrong, and Apple would answer 429 to new tokens.
+        A young and valid token is not replaced: then our clock is wrong, and Apple would answer 429 to new tokens.
         """
         async with self._renewing:
             if self._token == token:
@@ -60,15 +63,26 @@ class ProviderToken:
         """Return the token that another process has made, or make one."""
         try:
             stored = await self._store.current()
-            if stored and stored != refused and stored.age_s() <= RENEW_AFTER_S:
-                return stored
-            if stored and stored == refused and stored.age_s() < MIN_AGE_S:
+            if stored and self._is_usable(stored, refused):
                 return stored
             return await self._store.replace(stored, self._sign())
         except (RedisError, OSError, ValueError) as error:
             # Phones must ring while Redis is away: this process uses its own token until then.
             log.warning("apns_token_not_shared", error=type(error).__name__)
-            return refused if refused and refused.age_s() < MIN_AGE_S else self._sign()
+            return refused if refused and self._is_usable(refused, refused) else self._sign()
+
+    def _is_usable(self, token: SignedToken, refused: SignedToken | None) -> bool:
+        """Whether `token` is not too old, our key has signed it, and its time has come.
+
+        This or another process may have made it with a wrong key file, or while a clock was wrong.
+        """
+        if token.age_s() > (MIN_AGE_S if token == refused else RENEW_AFTER_S):
+            return False
+        try:
+            jwt.decode(token.header.rpartition(" ")[2], self._key, algorithms=["ES256"], leeway=CLOCKS_DIFFER_S)
+        except jwt.InvalidTokenError:
+            return False
+        return True
 
     def _sign(self) -> SignedToken:
         issued_at_s = int(time.time())

@@ -7,7 +7,7 @@ import pytest
 
 from bellhop.domain.outcomes import Outcome
 from bellhop.sandbox.apple_script import AppleReply
-from bellhop.sandbox.apple_server import AppleStandIn
+from bellhop.sandbox.apple_server import AppleStandIn, new_signing_key
 from bellhop.store.async_client import Store
 from tests.waiting import come_true
 from tests.worker.providers.apns.apns_pushes import TOKEN, MakeSender, ring
@@ -118,6 +118,37 @@ async def test_a_token_is_replaced_by_one_process_only(signing_key: tuple[str, s
     assert await theirs.refused(refused)
     assert await mine.refused(refused)
     assert await mine.get() == await theirs.get()
+
+
+async def test_a_token_that_another_key_signed_is_replaced(signing_key: tuple[str, str], store: Store) -> None:
+    """An operator repairs a wrong key file: the pushes must not go on with the token of that file."""
+    wrong, repaired = provider(new_signing_key(), store), provider(signing_key, store)
+    of_wrong = await wrong.get()
+    token = await repaired.get()
+    assert jwt.decode(token.header.partition(" ")[2], signing_key[1], algorithms=["ES256"])
+    assert await provider(signing_key, store).get() == token != of_wrong
+
+
+async def test_a_token_from_the_future_is_replaced(
+    signing_key: tuple[str, str], store: Store, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A worker starts while its machine's clock is two hours ahead. Then the clock is set."""
+    early, other = provider(signing_key, store), provider(signing_key, store)
+    with monkeypatch.context() as ahead:
+        now = time.time
+        ahead.setattr(time, "time", lambda: now() + 7200)
+        of_future = await early.get()
+    token = await other.get()
+    assert 0 <= token.age_s() < 60
+    assert await early.refused(of_future)
+    assert await early.get() == token
+
+
+async def test_a_token_of_a_clock_slightly_ahead_is_kept(signing_key: tuple[str, str], store: Store) -> None:
+    now_s = int(time.time()) + 10
+    ahead = SignedToken(now_s, "bearer " + jwt.encode({"iss": TEAM_ID, "iat": now_s}, signing_key[0], "ES256"))
+    await RedisTokenStore(store, TEAM_ID, KEY_ID).replace(None, ahead)
+    assert await provider(signing_key, store).get() == ahead
 
 
 @pytest.mark.parametrize("stored", [b"", b"nonsense", b"12 ", b"\xff"])
