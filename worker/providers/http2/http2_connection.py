@@ -233,6 +233,7 @@ class Http2Connection(AioapnsProtocol):
             event.last_stream_id or 0, f"{self._log.peer} closed the connection before the request"
         )
         self.retire()
+        self._loop.call_soon(self._after_stream)  # of a retired connection, a second GOAWAY may end the last requests
 
 
 HANDLERS: dict[type[Event], Callable[[Http2Connection, Any], None]] = {

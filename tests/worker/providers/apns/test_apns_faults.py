@@ -15,6 +15,7 @@ from bellhop.domain.device import Environment
 from bellhop.domain.outcomes import AttemptResult, Outcome
 from bellhop.sandbox.apple_script import AppleReply, Behaviour, Drop, GoAway, Reset, Silence
 from bellhop.sandbox.apple_server import AppleStandIn
+from tests.waiting import come_true
 from tests.worker.providers.apns.apns_pushes import OTHER_TOKEN, TOKEN, MakeSender, ring
 from worker.providers.apns.apns_sender import ApnsSender
 from worker.providers.http2.connection_policy import ConnectionPolicy
@@ -177,6 +178,19 @@ async def test_goaway_lets_requests_in_flight_finish(apple: AppleStandIn, sender
 async def test_goaway_before_a_request_leaves_it_unsent(apple: AppleStandIn, sender: ApnsSender) -> None:
     answer = await send_among_others(apple, sender, GoAway(reply=None), others=Outcome.ACCEPTED)
     assert answer.outcome is Outcome.UNSENT
+
+
+async def test_a_second_goaway_that_ends_all_requests_closes(apple: AppleStandIn, sender: ApnsSender) -> None:
+    """Servers announce their end by a GOAWAY that refuses nothing, and say later which requests they have read."""
+    apple.script(TOKEN, Silence())
+    push = asyncio.create_task(sender.send(ring(), 60))
+    await come_true(lambda: apple.requests)
+    (connection,) = apple.connections
+    connection.go_away(2**31 - 1)
+    await come_true(lambda: not sender._pools[Environment.PRODUCTION].usable)
+    connection.go_away(0)
+    assert (await push).outcome is Outcome.UNSENT
+    await come_true(lambda: not connection.open)
 
 
 async def test_shutdown_is_heard_along_with_goaway(apple: AppleStandIn, sender: ApnsSender) -> None:
