@@ -13,11 +13,11 @@ from redis.exceptions import RedisError
 
 from bellhop.sandbox.redis_server import RedisServer
 from bellhop.store.async_client import Store
-from bellhop.store.keys import inflight_key
+from bellhop.store.keys import WORKERS_SEEN, WORKERS_TURN, inflight_key, neighbours_turn_key
 from tests.worker.queue.conftest import QueueClient
 from worker.queue.dead_workers import Neighbours, reap_workers
 from worker.queue.lease import Lease
-from worker.queue.lease_times import LeaseTimes
+from worker.queue.lease_times import DEFAULT_TIMES, LeaseTimes
 from worker.queue.worker_setup import QueueNames
 
 LEASE_S = 0.4
@@ -119,6 +119,21 @@ async def test_a_worker_is_healthy_while_its_lease_is_sure(own_redis: RedisServe
     assert not lease.healthy
     with pytest.raises(RedisError):
         await reap(lease)
+
+
+async def test_a_turn_ends_although_the_clock_was_set_back(queue_client: QueueClient, make_lease: MakeLease) -> None:
+    """Redis keeps the moment at which a key expires: with its clock set back by an hour, keys stay an hour longer."""
+    dying, living = make_lease(queue_client.url, "dying"), make_lease(queue_client.url, "living")
+    client = queue_client.redis
+    await dying.renew()
+    assert dying.has_turn
+    turns = [WORKERS_TURN, *client.scan_iter(neighbours_turn_key("*"))]
+    for turn in turns:
+        client.pexpire(turn, 3_600_000)
+    client.incrby(WORKERS_SEEN, 3_600_000)
+    await living.renew()
+    assert living.has_turn
+    assert all(0 < client.pttl(turn) <= DEFAULT_TIMES.turn_ms for turn in turns)
 
 
 async def test_an_expired_lease_is_reported(queue_client: QueueClient, make_lease: MakeLease) -> None:

@@ -28,7 +28,8 @@ local renewed, suspended, seen, calm_since, turn, neighbours_turn = unpack(redis
 -- After a silence of all workers (Redis paused, restarted, failed over; no worker running) every lease looks ended at
 -- once. From the end of the silence on, living workers have the length of a lease to renew before reap_workers.lua
 -- presumes any dead.
-local silence_ms = math.abs(now_ms - (tonumber(seen or 0) or 0))
+local seen_ms = tonumber(seen or 0) or 0
+local silence_ms = math.abs(now_ms - seen_ms)
 if silence_ms > longest_ms or not calm_since then
   calm_since = now_ms
   redis.call('SET', calm_since_key, now_ms)
@@ -42,7 +43,9 @@ if not renewed then
   redis.call('HDEL', rq_worker, 'ran_alone')  -- it was presumed dead, and lives
 end
 
--- The turn of a worker that died ends by itself.
+-- The turn of a worker that died ends by itself. But if Redis's clock was set back, a turn that began before that lasts longer, by
+-- as much.
+if seen_ms > now_ms + longest_ms then turn, neighbours_turn = false, false end
 if not turn then
   turn = worker
   redis.call('SET', turn_key, worker, 'PX', ARGV[6])
