@@ -3,7 +3,8 @@
 import pytest
 
 from bellhop.clock import Micros
-from bellhop.store.limit_scripts import count_for_call, count_for_callee, count_for_caller
+from bellhop.store.keys import QUESTION_BUDGET
+from bellhop.store.limit_scripts import count_for_call, count_for_callee, count_for_caller, spend_budget
 from tests.factories import a_round
 
 MINUTE_US = 60_000_000
@@ -40,6 +41,13 @@ async def test_a_call_has_a_number_of_open_rings(run):
 
     assert [await run(count(number, START)) for number in range(3)] == ["ok", "ok", "open"]
     assert await run(count(3, START + 31_000_000)) == "ok", "the first two are over"
+
+
+async def test_a_budget_is_whole_again_after_a_clock_was_set_back(store, redis_client):
+    assert [await store.script(*spend_budget(QUESTION_BUDGET, 1)) for _ in range(2)] == [1, 0]
+    at_s = float(redis_client.hget(QUESTION_BUDGET, "at"))
+    redis_client.hset(QUESTION_BUDGET, "at", at_s + 3600)  # as if Redis's clock were an hour back now
+    assert [await store.script(*spend_budget(QUESTION_BUDGET, 1)) for _ in range(2)] == [1, 0]
 
 
 async def test_what_counts_a_ring_costs_the_same_after_many(store, redis_client, run):
