@@ -5,18 +5,19 @@ import base64
 import socket
 from urllib.parse import SplitResult, unquote
 
+from aiohappyeyeballs import start_connection
+
 MAX_ANSWER_BYTES = 8192
+NEXT_ADDRESS_S = 0.25
+"""If one of the proxy's addresses does not answer within this time, the next one is tried in parallel (RFC 8305)."""
 
 
 async def open_tunnel(proxy: SplitResult, host: str, port: int) -> socket.socket:
     """Open a tunnel through an HTTP proxy (CONNECT, RFC 9110, section 9.3.6). Raises OSError if the proxy refuses."""
     loop = asyncio.get_running_loop()
     addresses = await loop.getaddrinfo(proxy.hostname, proxy.port or 80, type=socket.SOCK_STREAM)
-    family, kind, protocol, _, address = addresses[0]
-    tunnel = socket.socket(family, kind, protocol)
+    tunnel = await start_connection(addresses, happy_eyeballs_delay=NEXT_ADDRESS_S)
     try:
-        tunnel.setblocking(False)
-        await loop.sock_connect(tunnel, address)
         request = f"CONNECT {host}:{port} HTTP/1.1\r\nHost: {host}:{port}\r\n"
         if proxy.username is not None:
             credentials = f"{unquote(proxy.username)}:{unquote(proxy.password or '')}"

@@ -3,6 +3,7 @@
 import asyncio
 import base64
 import re
+import socket
 import ssl
 import time
 from collections.abc import Callable
@@ -15,6 +16,7 @@ import pytest
 from bellhop.domain.device import Environment
 from bellhop.domain.outcomes import AttemptResult, Outcome
 from bellhop.sandbox.apple_server import AppleStandIn
+from bellhop.sandbox.child_process import free_port
 from bellhop.sandbox.tls import Authority
 from tests.worker.providers.apns.apns_pushes import OTHER_TOKEN, TOKEN, MakeSender, ring
 from worker.providers.apns.apns_sender import ApnsSender
@@ -110,6 +112,22 @@ async def test_a_proxy_is_asked_for_a_tunnel(
     assert proxy.requests == [
         f"CONNECT {host} HTTP/1.1\r\nHost: {host}\r\nProxy-Authorization: Basic {credentials}\r\n\r\n"
     ]
+
+
+async def test_each_address_of_a_proxy_is_tried(
+    apple: AppleStandIn, make_sender: MakeSender, http_proxy: HttpProxy, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A proxy's name has two addresses, and nobody listens at the first one."""
+    async with http_proxy(b"HTTP/1.1 200 OK\r\n\r\n") as proxy:
+        ports = free_port(), int(proxy.url.rpartition(":")[2])
+
+        async def addresses(*_: object, **__: object) -> list[tuple[object, ...]]:
+            return [(socket.AF_INET, socket.SOCK_STREAM, 6, "", ("127.0.0.1", port)) for port in ports]
+
+        monkeypatch.setattr(asyncio.get_running_loop(), "getaddrinfo", addresses)
+        sender = make_sender(proxy="http://proxy.example:3128")
+        assert (await sender.send(ring(), 5)).outcome is Outcome.ACCEPTED
+        await sender.close()
 
 
 @pytest.mark.parametrize("answer", [b"HTTP/1.1 403 Forbidden\r\n\r\n", b"", b"\r\n\r\n", b"x" * 10_000])
