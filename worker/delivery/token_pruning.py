@@ -75,13 +75,17 @@ class TokenPruner:
         """Count the accepted pushes of all workers in Redis, so that the brake knows the share of dead tokens."""
         while True:
             await asyncio.sleep(self._policy.count_every_s)
-            accepted, self._accepted = self._accepted, Counter()
-            for app, number in accepted.items():
-                key = token_window_key("answered", *app, self._window())
-                await asyncio.gather(
-                    self._store.call("INCRBY", key, number),
-                    self._store.call("EXPIRE", key, self._policy.brake.window_s),
-                )
+            await self._write_accepted()
+
+    async def _write_accepted(self) -> None:
+        """Add this worker's accepted pushes to those of all workers."""
+        accepted, self._accepted = self._accepted, Counter()
+        for app, number in accepted.items():
+            key = token_window_key("answered", *app, self._window())
+            await asyncio.gather(
+                self._store.call("INCRBY", key, number),
+                self._store.call("EXPIRE", key, self._policy.brake.window_s),
+            )
 
     async def _update(self, tenant: str, device: Device, result: Delivered) -> TokenFate | None:
         if result.outcome is Outcome.ACCEPTED:
@@ -104,6 +108,8 @@ class TokenPruner:
         return TokenFate.MOVED
 
     async def _prune(self, tenant: str, device: Device, reason: str) -> TokenFate:
+        # In a large ring, many tokens may die before the accepted pushes are written the next time.
+        await self._write_accepted()
         done = await run_steps(registry.prune_token(tenant, device, self._window(), self._policy.brake), self._store)
         if done == "brake set":
             log.error("token_removal_stopped", app=device.app)

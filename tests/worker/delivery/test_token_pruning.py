@@ -122,6 +122,17 @@ async def test_a_few_dead_tokens_among_many_living_ones_are_removed(store, one_m
     assert not any([await known(store, device) for device in devices])
 
 
+async def test_a_large_ring_with_some_dead_tokens_sets_no_brake(store, one_minute):
+    """A tenth of its tokens are dead. Its pushes end before the worker regularly writes how many were accepted."""
+    pruner, living = TokenPruner(store), phone(1)
+    devices = [await register(store, phone(100 + number)) for number in range(2 * FEWEST_DYING)]
+    for device in devices:
+        for _ in range(9):
+            await pruner.update_registry("default", living, a_delivery(living, Outcome.ACCEPTED))
+        await pruner.update_registry("default", device, dead(device))
+    assert not any([await known(store, device) for device in devices])
+
+
 async def test_one_token_that_dies_again_and_again_counts_once(store):
     pruner = TokenPruner(store)
     device = await register(store, phone())
