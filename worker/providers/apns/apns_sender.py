@@ -92,7 +92,7 @@ class ApnsSender:
         except TimeoutError:
             if connection is not None and timeout_s >= SUSPICIOUS_S:
                 pool.suspect(connection, timeout_s)
-            sent = stream is not None and stream.id
+            sent = stream is not None and stream.sent
             result = AttemptResult(Outcome.UNKNOWN if sent else Outcome.UNSENT, reason="no answer in time")
         except (UnsentError, UnknownError) as error:
             if connection is not None and connection.lost:

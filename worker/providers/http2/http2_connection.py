@@ -207,7 +207,8 @@ class Http2Connection(AioapnsProtocol):
 
     def _on_reset(self, event: StreamReset) -> None:
         if stream := self._streams.end_reset(event.stream_id or 0):
-            error = UnsentError if event.error_code == ErrorCodes.REFUSED_STREAM else UnknownError
+            unsent = event.error_code == ErrorCodes.REFUSED_STREAM or not stream.sent
+            error = UnsentError if unsent else UnknownError
             stream.fail(error(f"stream reset: {_name(event.error_code)}"))
             self._after_stream()
 

@@ -58,6 +58,7 @@ class Http2Stream:
         "not_after_s",
         "response_body",
         "retry_after",
+        "sent",
         "status",
     )
 
@@ -72,6 +73,8 @@ class Http2Stream:
         """`not_after_s` is loop time: the request is not sent later."""
         self.id = 0
         """0 until it is sent."""
+        self.sent = False
+        """Whether all of it is sent: the peer does not act on a part."""
         self.status, self.response_body, self.apns_id, self.retry_after = 0, b"", "", ""
 
     def read_headers(self, headers: Iterable[tuple[bytes, bytes]]) -> None:

@@ -58,6 +58,8 @@ class StreamTable:
         self._flush()
         if rest:
             self._send_body(stream.id, rest)
+        else:
+            stream.sent = True
         self.exhausted = stream.id > self._last_stream_id
 
     def _send_body(self, stream_id: int, body: bytes) -> None:
@@ -68,6 +70,8 @@ class StreamTable:
             self._flush()
         if len(body) > room:
             self._unfinished[stream_id] = body[room:]
+        else:
+            self.open[stream_id].sent = True
 
     def release(self, stream: Http2Stream) -> bool:
         """Remove a request that has no answer and needs none. Returns whether that freed a stream."""
@@ -109,9 +113,9 @@ class StreamTable:
     def fail_all(self, why: str) -> None:
         """Fail every request: the peer may have acted on those that are on the wire."""
         streams, self.open = self.open, {}
-        error = UnknownError(why)  # the same for all: it is one fault
+        unknown, unsent = UnknownError(why), UnsentError(why)  # the same for all: it is one fault
         for stream in streams.values():
-            stream.fail(error)
+            stream.fail(unknown if stream.sent else unsent)
         self.fail_queued(why)
 
     def _reset(self, stream_id: int) -> None:

@@ -40,7 +40,7 @@ async def post_by_http2(
         is_slow = isinstance(error, TimeoutError) and timeout_s >= SUSPICIOUS_S
         if connection is not None and (connection.lost or is_slow):
             pool.suspect(connection, timeout_s)
-        result = _result_without_answer(error, is_sent=stream is not None and stream.id > 0)
+        result = _result_without_answer(error, is_sent=stream is not None and stream.sent)
     finally:
         if connection is not None and stream is not None:
             connection.release(stream)

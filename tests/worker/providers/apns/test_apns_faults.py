@@ -13,6 +13,7 @@ from h2.errors import ErrorCodes
 
 from bellhop.domain.device import Environment
 from bellhop.domain.outcomes import AttemptResult, Outcome
+from bellhop.sandbox.apple_connection import AppleConnection
 from bellhop.sandbox.apple_script import AppleReply, Behaviour, Drop, GoAway, Reset, Silence
 from bellhop.sandbox.apple_server import AppleStandIn
 from tests.waiting import come_true
@@ -286,6 +287,25 @@ async def test_a_burst_larger_than_the_flow_control_window_waits(
     assert {answer.outcome for answer in answers} == {Outcome.ACCEPTED}
     assert [request.payload for request in apple.requests] == [payload] * 200
     assert len(apple.connections) == 1
+
+
+async def begun_push(apple: AppleStandIn, sender: ApnsSender) -> tuple["asyncio.Task[AttemptResult]", AppleConnection]:
+    """Send a push whose headers arrive, and whose body has no flow-control window."""
+    push = asyncio.create_task(sender.send(ring(), 60))
+    await come_true(lambda: any(connection._requests for connection in apple.connections))
+    return push, apple.connections[-1]
+
+
+async def test_a_push_whose_body_may_not_leave_is_unsent(apple: AppleStandIn, sender: ApnsSender) -> None:
+    apple.initial_window = 0
+    assert (await sender.send(ring(), 0.3)).outcome is Outcome.UNSENT
+
+
+async def test_a_push_that_was_sent_in_part_is_unsent(apple: AppleStandIn, sender: ApnsSender) -> None:
+    apple.initial_window = 0
+    push, connection = await begun_push(apple, sender)
+    connection.drop()
+    assert (await push).outcome is Outcome.UNSENT
 
 
 async def test_nothing_is_kept_of_a_push_that_was_answered(apple: AppleStandIn, sender: ApnsSender) -> None:
