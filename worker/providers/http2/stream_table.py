@@ -66,7 +66,10 @@ class StreamTable:
         # New settings can shrink a window after it was used: it can be below zero (RFC 9113, section 6.9.2).
         room = max(0, min(self._conn.local_flow_control_window(stream_id), self._conn.max_outbound_frame_size))
         if body[:room]:
-            self._conn.send_data(stream_id, body[:room], end_stream=len(body) <= room)
+            try:
+                self._conn.send_data(stream_id, body[:room], end_stream=len(body) <= room)
+            except ProtocolError:  # the peer has just reset the stream, and that event comes next
+                return
             self._flush()
         if len(body) > room:
             self._unfinished[stream_id] = body[room:]

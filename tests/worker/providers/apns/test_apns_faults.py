@@ -308,6 +308,17 @@ async def test_a_push_that_was_sent_in_part_is_unsent(apple: AppleStandIn, sende
     assert (await push).outcome is Outcome.UNSENT
 
 
+async def test_a_reset_along_with_a_window_ends_one_push(apple: AppleStandIn, sender: ApnsSender) -> None:
+    apple.initial_window = 0
+    push, connection = await begun_push(apple, sender)
+    connection._h2.increment_flow_control_window(100, 1)
+    connection._h2.reset_stream(1, ErrorCodes.INTERNAL_ERROR)
+    connection._write()
+    answer = await push
+    assert (answer.outcome, answer.reason) == (Outcome.UNSENT, "stream reset: INTERNAL_ERROR")
+    assert connection.open
+
+
 async def test_nothing_is_kept_of_a_push_that_was_answered(apple: AppleStandIn, sender: ApnsSender) -> None:
     apple.script(TOKEN, AppleReply(410, "Unregistered"), Silence(), Reset(ErrorCodes.REFUSED_STREAM))
     await asyncio.gather(*(sender.send(ring(), 0.5) for _ in range(300)))
