@@ -43,6 +43,8 @@ class Http2Connection(AioapnsProtocol):
         self._on_change, self._policy, self._log = on_change, policy, connection_log
         self.ready: asyncio.Future[None] = self._loop.create_future()
         """Done when the peer has sent its settings. Fails with UnsentError if the connection is lost before that."""
+        # If connecting was cancelled, nobody else retrieves the error, and asyncio would log it.
+        self.ready.add_done_callback(lambda ready: ready.cancelled() or ready.exception())
         self.closed = asyncio.Event()
         self.opened_at_s = self._loop.time()
         """Loop time."""

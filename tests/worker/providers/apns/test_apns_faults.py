@@ -19,7 +19,9 @@ from bellhop.sandbox.apple_server import AppleStandIn
 from tests.waiting import come_true
 from tests.worker.providers.apns.apns_pushes import OTHER_TOKEN, TOKEN, MakeSender, ring
 from worker.providers.apns.apns_sender import ApnsSender
+from worker.providers.http2.connection_log import NO_LOG
 from worker.providers.http2.connection_policy import ConnectionPolicy
+from worker.providers.http2.http2_connection import Http2Connection
 from worker.providers.http2.http2_stream import Http2Stream
 
 AT_ONCE_S = 5
@@ -334,3 +336,9 @@ async def test_a_connection_lost_after_the_handshake_is_not_used(apple: AppleSta
         assert (await sender.send(ring(), 5)).outcome in {Outcome.UNSENT, Outcome.UNKNOWN}
         assert (await sender.send(ring(), 5)).outcome is Outcome.ACCEPTED
     assert [request.connection for request in apple.requests] == [2]
+
+
+async def test_a_connection_that_nobody_waits_for_ends_silently(apple: AppleStandIn) -> None:
+    """The task that opened it was cancelled right after the handshake. `apple` looks for errors left to the loop."""
+    Http2Connection(lambda _: None, ConnectionPolicy(), NO_LOG).connection_lost(None)
+    gc.collect()
