@@ -116,6 +116,7 @@ class StreamTable:
     def fail_all(self, why: str) -> None:
         """Fail every request: the peer may have acted on those that are on the wire."""
         streams, self.open = self.open, {}
+        self._unfinished.clear()
         unknown, unsent = UnknownError(why), UnsentError(why)  # the same for all: it is one fault
         for stream in streams.values():
             stream.fail(unknown if stream.sent else unsent)
