@@ -18,6 +18,7 @@ from bellhop.clock import Seconds
 from bellhop.sandbox.apple_connection import MAX_STREAMS, AppleConnection, IncomingRequest
 from bellhop.sandbox.apple_rules import AppleRefusal, provider_token_refusal, refusal_of
 from bellhop.sandbox.apple_script import AppleReply, Behaviour
+from bellhop.sandbox.child_process import free_port
 from bellhop.sandbox.tls import Authority
 
 TOKEN_UPDATE_EVERY_S = 20 * 60
@@ -157,9 +158,8 @@ class AppleStandIn:
         await self.stop()
 
     async def _listen(self, protocol: Callable[[], asyncio.BaseProtocol], context: ssl.SSLContext | None) -> None:
-        loop = asyncio.get_running_loop()
-        self._server = await loop.create_server(protocol, "127.0.0.1", self.port, ssl=context)
-        self.port = self._server.sockets[0].getsockname()[1]
+        self.port = self.port or free_port()
+        self._server = await asyncio.get_running_loop().create_server(protocol, "127.0.0.1", self.port, ssl=context)
 
     def _connection(self) -> AppleConnection:
         settings: dict[SettingCodes | int, int] = {

@@ -8,6 +8,7 @@ from multidict import CIMultiDict
 
 from bellhop.sandbox.apple_connection import MAX_STREAMS, AppleConnection, IncomingRequest
 from bellhop.sandbox.apple_script import AppleReply, Behaviour, Drop, Silence
+from bellhop.sandbox.child_process import free_port
 from bellhop.sandbox.google_script import GoogleReply
 from bellhop.sandbox.push_service import PushServiceStandIn
 
@@ -32,8 +33,8 @@ class Http2PushService(PushServiceStandIn):
         self.connections = []
         context = self._authority.server_context("h2")
         loop = asyncio.get_running_loop()
+        self.port = self.port or free_port()
         self._server = await loop.create_server(self._connection, "127.0.0.1", self.port, ssl=context, backlog=1024)
-        self.port = self._server.sockets[0].getsockname()[1]
         return self
 
     async def stop(self) -> None:

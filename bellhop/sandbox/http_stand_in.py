@@ -6,6 +6,7 @@ from typing import Self
 
 from aiohttp import web
 
+from bellhop.sandbox.child_process import free_port
 from bellhop.sandbox.tls import Authority
 
 
@@ -29,11 +30,11 @@ class HttpStandIn(ABC):
     async def start(self) -> Self:
         """Start to listen, or listen again after `stop`."""
         self._stopping.clear()
+        self.port = self.port or free_port()
         self._runner = web.AppRunner(self._application(), access_log=None, shutdown_timeout=0.1, keepalive_timeout=3600)
         await self._runner.setup()
         context = self._authority.server_context() if self._authority else None
         await web.TCPSite(self._runner, "127.0.0.1", self.port, ssl_context=context, backlog=1024).start()
-        self.port = self._runner.addresses[0][1]
         return self
 
     async def stop(self) -> None:

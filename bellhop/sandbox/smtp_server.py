@@ -17,6 +17,7 @@ from typing import Any, Literal, Self
 from aiosmtpd.smtp import SMTP, AuthResult, Envelope, LoginPassword, Session
 
 from bellhop.clock import Seconds
+from bellhop.sandbox.child_process import free_port
 
 
 class Fault(Enum):
@@ -90,9 +91,9 @@ class SmtpStandIn:
 
     async def start(self) -> Self:
         """Start to listen."""
+        self.port = self.port or free_port()
         loop = asyncio.get_running_loop()
         self._server = await loop.create_server(self._session, "127.0.0.1", self.port, ssl=self._tls)
-        self.port = self._server.sockets[0].getsockname()[1]
         return self
 
     async def stop(self) -> None:
