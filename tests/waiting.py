@@ -2,8 +2,11 @@
 
 import asyncio
 import time
-from collections.abc import Callable
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
 from pathlib import Path
+
+TICK_S = 0.01
 
 
 async def come_true(condition, within_s=60):
@@ -25,3 +28,24 @@ def wait_for(condition: Callable[[], bool], within_s: float, errors: tuple[type[
             pass
         assert time.monotonic() < give_up, f"see {where}"
         time.sleep(0.05)
+
+
+@asynccontextmanager
+async def loop_clock() -> AsyncIterator[Callable[[], float]]:
+    """Yield a clock, in seconds, that stands still while the event loop does.
+
+    With it, a test can limit how long something takes: a pause of the machine does not count.
+    """
+    ticks = 0
+
+    async def tick() -> None:
+        nonlocal ticks
+        while True:
+            await asyncio.sleep(TICK_S)
+            ticks += 1
+
+    ticking = asyncio.create_task(tick())
+    try:
+        yield lambda: ticks * TICK_S
+    finally:
+        ticking.cancel()

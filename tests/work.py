@@ -1,10 +1,14 @@
 """How much work a function does, counted: the same on an idle machine and on a busy one."""
 
+import gc
 import sys
 
 
 def work_of(function, *args):
-    """Call a function, and count the steps of the Python interpreter (bytecode instructions) until it returns."""
+    """Call a function, and count the steps of the Python interpreter (bytecode instructions) until it returns.
+
+    No garbage is collected meanwhile: the steps that the garbage of other tests takes would count too.
+    """
     steps = 0
 
     def trace(frame, event, _):
@@ -14,11 +18,13 @@ def work_of(function, *args):
         return trace
 
     before = sys.gettrace()
+    gc.disable()
     sys.settrace(trace)
     try:
         function(*args)
     finally:
         sys.settrace(before)
+        gc.enable()
     return steps
 
 
