@@ -23,6 +23,7 @@ from tests.trails import trail_of
 from tests.waiting import come_true
 from worker.delivery.fan_out import DeliveryTools
 from worker.delivery.provider_channel import ProviderChannel
+from worker.delivery.retry_policy import RetryPolicy
 from worker.delivery.ring_endings import RingEndings
 from worker.delivery.token_pruning import TokenPruner
 from worker.jobs import Jobs
@@ -30,6 +31,8 @@ from worker.jobs import Jobs
 pytestmark = pytest.mark.usefixtures("live_workers")
 
 EVERY = Micros(120_000)
+POLICY = RetryPolicy(admission_s=20.0)
+"""On a busy machine, an admission may come late."""
 ALERT = an_iphone(
     kind=Kind.ALERT, token="cd" * 32, hardware_id="phone-1", name="Ben's iPhone", rings=RingsBy.ALERT
 )  # fmt: skip
@@ -64,7 +67,8 @@ async def register(store, *devices):
 
 def tools_of(store, apple, worker="w-1", every=EVERY, **changes):
     channels = {(Provider.APNS, "calls"): ProviderChannel(apple, "apns")}
-    return DeliveryTools(store, worker, channels, TokenPruner(store), alert_ring_every_us=every, **changes)
+    options = {"policy": POLICY, "alert_ring_every_us": every, **changes}
+    return DeliveryTools(store, worker, channels, TokenPruner(store), **options)
 
 
 def jobs(store, apple, worker="w-1", every=EVERY, **changes):

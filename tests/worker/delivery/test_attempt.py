@@ -19,7 +19,10 @@ from worker.delivery.fence import Admission, Record
 from worker.delivery.provider_channel import ProviderChannel
 from worker.delivery.retry_policy import RetryPolicy
 
-POLICY = RetryPolicy(pauses_s=dict.fromkeys(RetryPolicy().pauses_s, (0.001, 0.01)), claimed_pause_s=0.001)
+POLICY = RetryPolicy(
+    pauses_s=dict.fromkeys(RetryPolicy().pauses_s, (0.001, 0.01)), claimed_pause_s=0.001, admission_s=20.0
+)
+"""On a busy machine, an admission may be old when the push is sent."""
 
 PRODUCTION = an_iphone()
 
@@ -229,13 +232,15 @@ async def test_a_notice_waits_as_long_as_google_asks_for(wait):
     script = Script(AttemptResult(Outcome.THROTTLED, 429, **{wait: 60}))
     with pytest.raises(TimeoutError):
         channels = {(Provider.APNS, "calls"): ProviderChannel(script, "apns calls")}
-        await asyncio.wait_for(deliver(a_push(PRODUCTION, PushKind.MISSED, left_s=86_400), channels, script), 0.3)
+        notice = a_push(PRODUCTION, PushKind.MISSED, left_s=86_400)
+        await asyncio.wait_for(deliver(notice, channels, script, POLICY), 0.3)
     assert script.asked == 1
 
 
 @pytest.mark.parametrize("before", [Outcome.DELAYED, Outcome.UNAVAILABLE, Outcome.UNSENT, Outcome.UNKNOWN])
-async def test_an_admission_is_at_most_a_quarter_second_old(before):
+async def test_an_admission_does_not_grow_old(before):
     """After every wait the fence is asked again, and the push has as little time to reach the wire as at first."""
+    assert RetryPolicy().admission_s == 0.25
     patience = []
 
     class Distant(Script):
@@ -246,7 +251,7 @@ async def test_an_admission_is_at_most_a_quarter_second_old(before):
     script = Distant(Outcome.ACCEPTED)
     assert (await run(script)).outcome is Outcome.ACCEPTED
     assert script.asked == 2
-    assert all(0 < start_s <= 0.25 for start_s in patience)
+    assert all(0 < start_s <= POLICY.admission_s for start_s in patience)
     word = "waited" if before is Outcome.DELAYED else "attempted"
     assert script.trail() == [(word, before), ("attempted", "accepted")]
 
@@ -255,21 +260,28 @@ async def test_a_redis_that_is_always_slow_costs_no_ring():
     class Slow(Script):
         async def admit(self, push: Push, attempt_s: float) -> Admission:
             admission = await super().admit(push, attempt_s)
-            await asyncio.sleep(0.3)
+            await asyncio.sleep(0.1)
             return admission
 
         async def send(self, push: Push, timeout_s: float, start_s: float) -> AttemptResult:
             return self.answers[0]
 
     script = Slow(Outcome.ACCEPTED)
-    assert (await run(script)).outcome is Outcome.ACCEPTED
+    assert (await run(script, policy=replace(POLICY, admission_s=0.05))).outcome is Outcome.ACCEPTED
     assert script.asked == 2
 
 
 async def test_the_slow_part_comes_before_the_claim():
     class Connecting(Script):
+        connected = False
+
         async def prepare(self, environment: Environment, within_s: float) -> None:
-            await asyncio.sleep(0.4)
+            await asyncio.sleep(0.01)
+            self.connected = True
+
+        async def admit(self, push: Push, attempt_s: float) -> Admission:
+            assert self.connected
+            return await super().admit(push, attempt_s)
 
     script = Connecting(Outcome.ACCEPTED)
     assert (await run(script)).outcome is Outcome.ACCEPTED

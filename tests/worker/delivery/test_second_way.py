@@ -17,7 +17,7 @@ from bellhop.store.keys import call_key, round_key, trail_key
 from bellhop.store.phones import note_receipt
 from bellhop.store.redis_clock import LEAD_VALID_S
 from bellhop.store.steps import run_steps
-from bellhop.trail import PhoneRang, WebhookReceived, encode
+from bellhop.trail import PhoneRang, SecondRingDue, WebhookReceived, encode
 from tests.clocks import know_difference
 from tests.factories import a_device, a_queued_round, an_iphone
 from tests.trails import trail_of
@@ -188,13 +188,15 @@ async def test_the_explanation_says_why_a_phone_was_rung_again(store):
     opening = WebhookReceived(
         at=round_.started_at, type="call.ring", round=round_.started_at, users=("ben",), callers=("sara",)
     )
-    found = explain(round_.cid, [opening, *await trail_of(store, round_.cid)]).rounds[0]
+    trail = await trail_of(store, round_.cid)
+    [waited_s] = [line.detail for line in trail if isinstance(line, SecondRingDue)]
+    found = explain(round_.cid, [opening, *trail]).rounds[0]
     sentences = [entry.sentence for entry in found.timeline]
-    assert "Ben's iPhone sent no receipt within 1 s, so Bellhop rings it again by an alert." in sentences
+    assert f"Ben's iPhone sent no receipt within {waited_s} s, so Bellhop rings it again by an alert." in sentences
     [ben] = found.people
     second = ben.verdict.partition(". ")[2]
     assert second.startswith("Ben's iPhone was rung again by an alert ")
-    assert second.endswith(", because the phone did not report within 1 s, and it reported that it rang.")
+    assert second.endswith(f", because the phone did not report within {waited_s} s, and it reported that it rang.")
 
 
 async def test_a_receipt_between_two_attempts_ends_the_second_ring(store):
