@@ -33,6 +33,14 @@ class Greeting(BaseModel):
     name: str
 
 
+class AnnouncedStop(QueueWorker):
+    """Says in the log that it has received a signal."""
+
+    def stop(self) -> None:
+        super().stop()
+        print(json.dumps({"event": "stopping"}), flush=True)
+
+
 def main(url: str, queues: str, grace_s: str, options: str) -> None:
     logs.configure("json", "info")
     more = json.loads(options)
@@ -88,7 +96,7 @@ def main(url: str, queues: str, grace_s: str, options: str) -> None:
             await asyncio.sleep(3600)  # as when a library takes the first cancellation for an error of its own
 
     handlers = {f"jobs.{job.__name__}": job for job in (sleep, hold, fail, refuse, greet, die, give_up)}
-    QueueWorker(
+    AnnouncedStop(
         url,
         json.loads(queues),
         handlers,

@@ -1,11 +1,10 @@
 """How a worker ends: running jobs end or go back to their queue, and no job is lost or runs twice."""
 
 import signal
-import time
 
 from bellhop.sandbox.redis_server import RedisServer
 from bellhop.store.scripts import source
-from tests.worker.queue.conftest import QueueClient, StartWorker, eventually
+from tests.worker.queue.conftest import QueueClient, StartWorker, WorkerProcess, eventually
 
 
 def test_an_idle_worker_ends_at_once_and_leaves_nothing_behind(
@@ -68,8 +67,7 @@ def test_jobs_taken_by_an_ending_worker_go_back_in_order(queue_client: QueueClie
         worker = start_worker(queue_client.url, grace_s=60)
         before = takes(queue_client)
         eventually(lambda before=before: takes(queue_client) > before, "a take has just begun")
-        worker.signal(signal.SIGTERM)
-        time.sleep(0.2)  # it has received the signal, and waits for its take
+        signal_and_wait(worker)
         jobs = [queue_client.queue.prepare_data("jobs.sleep", ({"label": label},), job_id=label) for label in labels]
         queue_client.queue.enqueue_many(jobs)  # in one transaction, so that the take finds them all
         assert worker.wait() == 0
@@ -83,6 +81,13 @@ def test_jobs_taken_by_an_ending_worker_go_back_in_order(queue_client: QueueClie
     start_worker(queue_client.url)
     eventually(lambda: len(queue_client.marks("ended")) == len(labels), "another worker runs them")
     assert queue_client.marks("began") == labels
+
+
+def signal_and_wait(worker: WorkerProcess) -> None:
+    """Tell a worker to end; returns when it has received the signal."""
+    before = len(worker.logged("stopping"))
+    worker.signal(signal.SIGTERM)
+    eventually(lambda: len(worker.logged("stopping")) > before, "it receives the signal")
 
 
 def takes(queue_client: QueueClient) -> int:

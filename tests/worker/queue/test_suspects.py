@@ -62,7 +62,7 @@ def test_forty_jobs_survive_three_kills_of_the_machine(queue_client: QueueClient
     for number, label in enumerate(CROWD):
         job = queue_client.sleep(label, seconds=3)
         if number % 2:  # a ring has a deadline, a notice has none
-            with_deadline(queue_client, job, 60)
+            with_deadline(queue_client, job, 600)
     for begun in (40, 40, 1):  # the third time, suspects run alone
         before = len(queue_client.marks("began"))
         worker = start_worker(queue_client.url)
