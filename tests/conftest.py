@@ -103,8 +103,8 @@ def redis_client(redis_url: str) -> Iterator[redis.Redis]:
 
 @pytest.fixture
 async def store(redis_url: str) -> AsyncIterator[Store]:
-    """The worker's client of that database."""
-    store = Store.from_url(redis_url)
+    """The worker's client of that database. It waits as long as a busy machine may need."""
+    store = Store.from_url(redis_url, timeout_s=Seconds(20.0))
     yield store
     await store.close()
 

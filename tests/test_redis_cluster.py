@@ -26,7 +26,7 @@ def test_slots_move_with_their_keys(tmp_path):
 
 
 def test_a_node_that_is_cut_off_loses_what_it_took(tmp_path):
-    with RedisCluster(tmp_path, replicas=1, node_timeout_ms=1000, has_proxies=True) as cluster:
+    with RedisCluster(tmp_path, replicas=1, node_timeout_ms=3000, has_proxies=True) as cluster:
         old, (replica,) = cluster.node_of(SLOT), cluster.replicas_of(cluster.node_of(SLOT))
         cluster.cut_off(old)
         old.ask("SET", KEY, "lost")  # the others do not see it, but a client does

@@ -332,7 +332,7 @@ async def test_rings_for_iphones_do_not_wait_while_google_fails(store, redis_url
             await enqueue(RING_JOB, a_queued_round("ben", cid=f"default:{number}", for_s=170))
 
         async def all_tried():
-            return len(google.sent) == JOBS_PER_CONCURRENCY - 1
+            return len(google.sent) >= JOBS_PER_CONCURRENCY - 1
 
         await eventually(all_tried)
         await enqueue(RING_JOB, a_queued_round("jane", cid="default:jane", for_s=170))

@@ -20,7 +20,7 @@ from bellhop.domain.call_snapshot import read_call, read_ring_state
 from bellhop.domain.plan import plan
 from bellhop.domain.push import PushKind
 from bellhop.queue.job_payloads import Cause, queued_round
-from bellhop.ring_question import AskedRing, StreamQuestions
+from bellhop.ring_question import AskedRing, QuestionLimits, StreamQuestions
 from bellhop.sandbox.stream_webhooks import Event, SampleCall
 from bellhop.store import registry
 from bellhop.store.async_client import Store
@@ -123,8 +123,10 @@ class Bellhop:
     """A real Redis, the intake, and a worker's settling and fence."""
 
     def __init__(self, url: str, per_s: float) -> None:
-        self.redis, self.store, self.stream = redis.Redis.from_url(url), Store.from_url(url), Stream()
-        self.questions = StreamQuestions(self.store, {"default": self.stream}, per_s)
+        # A busy machine may need long.
+        self.redis, self.store = redis.Redis.from_url(url), Store.from_url(url, timeout_s=20.0)
+        self.stream, patient = Stream(), QuestionLimits(answer_s=20.0)
+        self.questions = StreamQuestions(self.store, {"default": self.stream}, per_s, limits=patient)
         self.derived = DerivedNotices(self.store, StreamState(self.questions))
         self.taken = 0
 

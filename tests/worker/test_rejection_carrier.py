@@ -70,7 +70,9 @@ class World:
 
 
 @pytest_asyncio.fixture
-async def world(store, stream):
+async def world(store, stream, monkeypatch):
+    monkeypatch.setattr("worker.rejection_carrier.REQUEST_S", 20.0)  # for a busy machine
+    monkeypatch.setattr("worker.rejection_carrier.CLAIM_S", 25.0)
     async with aiohttp.ClientSession() as session:
         yield await World(store, session, stream).begin()
 

@@ -76,7 +76,7 @@ async def test_a_lost_accept_makes_no_notice(store, post, redis_url, stream, que
 
 @pytest.mark.parametrize(
     ("status", "pause_s", "outcome"),
-    [(500, 0, "no_answer"), (200, 6, "no_answer"), (429, 0, "refused"), (403, 0, "refused"), (404, 0, "unknown_call")],
+    [(500, 0, "no_answer"), (200, 60, "no_answer"), (429, 0, "refused"), (403, 0, "refused"), (404, 0, "unknown_call")],
 )
 async def test_without_an_answer_the_webhooks_decide(
     store,
@@ -94,7 +94,7 @@ async def test_without_an_answer_the_webhooks_decide(
     questions = StreamQuestions(store, {"default": api}, 100, limits=QuestionLimits() if pause_s else PATIENT)
     began = time.monotonic()
     await settle_call(store, "default", call.cid, GRACE_US, DerivedNotices(store, StreamState(questions)))
-    assert time.monotonic() - began < 5
+    assert time.monotonic() - began < 20
     assert [user for _, user in await notices(store)] == ["ben"]
     (line,) = await asked(store, call)
     assert (line.outcome, line.learned) == (outcome, ())
@@ -128,7 +128,7 @@ async def test_one_question_per_call_at_a_time(store, post, redis_url, stream, a
 
 async def test_the_budget_is_never_exceeded(store, post, redis_url, stream, api):
     calls = [a_call(stream, "ben") for _ in range(30)]
-    two = [StreamQuestions(store, {"default": api}, 3) for _ in range(2)]
+    two = [StreamQuestions(store, {"default": api}, 3, limits=PATIENT) for _ in range(2)]
     began = time.monotonic()
     results = await asyncio.gather(
         *(two[number % 2].ask(AskedRing("default", call.cid, call.session_id)) for number, call in enumerate(calls))

@@ -111,7 +111,7 @@ async def test_a_server_that_is_not_redis_raises(tmp_path: Path) -> None:
 
 async def test_a_hung_redis_raises_and_is_forgiven(own_redis: RedisServer) -> None:
     store = Store.from_url(own_redis.url, connections=2, timeout_s=0.3)
-    await store.call("PING")
+    await until_redis_answers(lambda: store.call("PING"))
     os.kill(own_redis.pid, signal.SIGSTOP)
     try:
         async with asyncio.timeout(HUNG_S):

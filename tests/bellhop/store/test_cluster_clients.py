@@ -45,9 +45,8 @@ async def test_users_are_spread_over_the_nodes(store, cluster):
 
 
 async def test_a_script_runs_where_its_keys_are(store):
-    await store.script(*spend_budget(keys.LOOKUP_BUDGET, 3))
-    left = [await store.script(*spend_budget(keys.LOOKUP_BUDGET, 3)) for _ in range(3)]
-    assert [bool(some) for some in left] == [True, True, False]
+    left = [await store.script(*spend_budget(keys.LOOKUP_BUDGET, 0.001)) for _ in range(2)]
+    assert [bool(some) for some in left] == [True, False]
 
 
 def test_the_blocking_client_does_the_same(redis, cluster):
@@ -182,7 +181,7 @@ async def test_a_silent_node_costs_one_time_out(store, cluster):
     cluster.wait(cluster.is_whole)
     first = store.partitions[0]
     node, lease = cluster.node_of(slot_of(first.tag)), first.key(keys.lease_key("w-1"))
-    with blocking(cluster.url, timeout_s=Seconds(0.5)) as redis:
+    with blocking(cluster.url, timeout_s=Seconds(2.0)) as redis:
         redis.get(lease)
         cluster.pause(node)
         try:
@@ -190,7 +189,7 @@ async def test_a_silent_node_costs_one_time_out(store, cluster):
                 redis.get(lease)
             with pytest.raises(RedisConnectionError, match=SILENT):
                 redis.get(lease)
-            with blocking(cluster.url, timeout_s=Seconds(0.5), any_count=True) as other:
+            with blocking(cluster.url, timeout_s=Seconds(2.0), any_count=True) as other:
                 assert redis.ping() and other.ping(), "another node answers"
             with pytest.raises(RedisTimeoutError):
                 await store.call("GET", lease)

@@ -12,7 +12,7 @@ from bellhop.store.retry import is_away, until_redis_answers
 
 @pytest.fixture
 async def store(own_redis):
-    store = Store.from_url(own_redis.url)
+    store = Store.from_url(own_redis.url, timeout_s=20)
     yield store
     await store.close()
 

@@ -13,7 +13,7 @@ from bellhop.stream_api import StreamApi
 from tests.clocks import know_difference
 from tests.factories import a_round
 from worker.announcements import caller_teller
-from worker.announcements.caller_teller import BUSY_S, FAILURES, RING_IS_OVER, CallerTeller
+from worker.announcements.caller_teller import FAILURES, RING_IS_OVER, CallerTeller
 from worker.announcements.outbox import Refused, Sent, TryAgain
 
 SECRET = "a-secret-that-pyjwt-finds-long-enough"
@@ -86,14 +86,15 @@ async def test_streams_limit_holds_for_all_calls_of_the_app(telling):
 
 
 async def test_while_stream_does_not_answer_other_calls_do_not_wait(telling, monkeypatch):
-    monkeypatch.setattr(caller_teller, "BACKOFF_S", (1.0, 1.0))
+    monkeypatch.setattr(caller_teller, "BACKOFF_S", (10.0, 10.0))
+    monkeypatch.setattr(caller_teller, "BUSY_S", 20.0)
     async with telling() as (events, teller):
         events.statuses = [503] * FAILURES
         for number in range(FAILURES):
             await teller.send(document(cid=f"default:{number}"))
         asked = len(events.requests)
         put_off = await teller.send(document())
-        assert (put_off.reason, put_off.after_s) == ("status 503", BUSY_S)
+        assert (put_off.reason, put_off.after_s) == ("status 503", 20.0)
         assert len(events.requests) == asked
         teller._paused_until_s = 0.0
         events.pause_s = 0.2

@@ -83,7 +83,7 @@ async def test_the_environment_that_worked_is_kept(store):
 
 
 async def test_the_brake_keeps_tokens_when_most_of_an_app_die(store, capsys, one_minute):
-    devices = [await register(store, phone(number)) for number in range(200)]
+    devices = await asyncio.gather(*(register(store, phone(number)) for number in range(200)))
     pruner = TokenPruner(store)
     for device in devices:
         await pruner.update_registry("default", device, dead(device))

@@ -125,7 +125,7 @@ async def server():
 
 @pytest.fixture
 async def worker(redis_url, server):
-    store = Store.from_url(redis_url)
+    store = Store.from_url(redis_url, timeout_s=20.0)
     for name in ("w-1", "w-2"):
         await store.call("SET", f"bellhop:worker:{name}", "1")
     yield EmailWorker(store, server)

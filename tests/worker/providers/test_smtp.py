@@ -122,8 +122,8 @@ async def test_only_a_completely_sent_email_may_have_been_accepted(fault, stage,
     async with SmtpStandIn() as server:
         server.script(fault, stage=stage)
         began = time.monotonic()
-        answer = await send(server.port, timeout_s=1.0)
-        assert time.monotonic() - began < 10
+        answer = await send(server.port, timeout_s=2.0)
+        assert time.monotonic() - began < 30
     assert answer.outcome is outcome
 
 

@@ -1,6 +1,5 @@
 import asyncio
 import time
-from collections.abc import AsyncIterator
 
 import jwt
 import pytest
@@ -15,13 +14,6 @@ from worker.providers.apns.provider_token import MIN_AGE_S, ProviderToken
 from worker.providers.apns.token_store import RENEW_AFTER_S, MemoryTokenStore, RedisTokenStore, SignedToken
 
 KEY_ID, TEAM_ID = "KEY1234567", "TEAM123456"
-
-
-@pytest.fixture
-async def store(redis_url: str) -> AsyncIterator[Store]:
-    store = Store.from_url(redis_url, timeout_s=0.5)
-    yield store
-    await store.close()
 
 
 def provider(signing_key: tuple[str, str], store: Store | None = None) -> ProviderToken:
