@@ -44,10 +44,10 @@ async def test_a_call_has_a_number_of_open_rings(run):
 
 
 async def test_a_budget_is_whole_again_after_a_clock_was_set_back(store, redis_client):
-    assert [await store.script(*spend_budget(QUESTION_BUDGET, 1)) for _ in range(2)] == [1, 0]
+    assert [await store.script(*spend_budget(QUESTION_BUDGET, 0.01)) for _ in range(2)] == [1, 0]
     at_s = float(redis_client.hget(QUESTION_BUDGET, "at"))
     redis_client.hset(QUESTION_BUDGET, "at", at_s + 3600)  # as if Redis's clock were an hour back now
-    assert [await store.script(*spend_budget(QUESTION_BUDGET, 1)) for _ in range(2)] == [1, 0]
+    assert [await store.script(*spend_budget(QUESTION_BUDGET, 0.01)) for _ in range(2)] == [1, 0]
 
 
 async def test_what_counts_a_ring_costs_the_same_after_many(store, redis_client, run):

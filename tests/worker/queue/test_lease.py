@@ -17,7 +17,7 @@ from bellhop.store.keys import WORKERS_SEEN, WORKERS_TURN, inflight_key, neighbo
 from tests.worker.queue.conftest import QueueClient
 from worker.queue.dead_workers import Neighbours, reap_workers
 from worker.queue.lease import Lease
-from worker.queue.lease_times import DEFAULT_TIMES, LeaseTimes
+from worker.queue.lease_times import LeaseTimes
 from worker.queue.worker_setup import QueueNames
 
 LEASE_S = 0.4
@@ -123,7 +123,8 @@ async def test_a_worker_is_healthy_while_its_lease_is_sure(own_redis: RedisServe
 
 async def test_a_turn_ends_although_the_clock_was_set_back(queue_client: QueueClient, make_lease: MakeLease) -> None:
     """Redis keeps the moment at which a key expires: with its clock set back by an hour, keys stay an hour longer."""
-    dying, living = make_lease(queue_client.url, "dying"), make_lease(queue_client.url, "living")
+    times = LeaseTimes(lease_ms=60_000, silence_ms=200, turn_ms=60_000)
+    dying, living = (make_lease(queue_client.url, name, times) for name in ("dying", "living"))
     client = queue_client.redis
     await dying.renew()
     assert dying.has_turn
@@ -133,7 +134,7 @@ async def test_a_turn_ends_although_the_clock_was_set_back(queue_client: QueueCl
     client.incrby(WORKERS_SEEN, 3_600_000)
     await living.renew()
     assert living.has_turn
-    assert all(0 < client.pttl(turn) <= DEFAULT_TIMES.turn_ms for turn in turns)
+    assert all(0 < client.pttl(turn) <= times.turn_ms for turn in turns)
 
 
 async def test_an_expired_lease_is_reported(queue_client: QueueClient, make_lease: MakeLease) -> None:
