@@ -5,7 +5,7 @@ from typing import Annotated, Self
 
 from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
 
-from bellhop.settings.field_types import ReadableFile, SettingsSection, TablesOf
+from bellhop.settings.field_types import CaFile, ProxyUrl, ReadableFile, SettingsSection, TablesOf, Url
 
 APNS_SHORTHANDS = {
     "apns_topic": "topic",
@@ -65,11 +65,11 @@ class AppleSettings(SettingsSection):
     apns_apps: TablesOf[ApnsApp] = []
     """Several iOS apps: [[apns_apps]] tables in the TOML file, or a JSON list in the variable. Use it instead of the
     settings for a single app (docs/configuration.md)."""
-    apns_url: str = "https://api.push.apple.com"
+    apns_url: Url = "https://api.push.apple.com"
     """URL of Apple's push service."""
-    apns_sandbox_url: str = "https://api.sandbox.push.apple.com"
+    apns_sandbox_url: Url = "https://api.sandbox.push.apple.com"
     """URL of Apple's push service for devices whose environment is `sandbox`."""
-    apns_ca_file: ReadableFile | None = None
+    apns_ca_file: CaFile | None = None
     """CA certificate to trust for Apple's push service, instead of the system's CAs."""
-    apns_proxy: str = ""
+    apns_proxy: ProxyUrl = ""
     """HTTP proxy (http://host:port) for connections to Apple."""

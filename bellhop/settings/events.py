@@ -14,7 +14,7 @@ from pydantic_settings import NoDecode
 
 from bellhop.domain.announcement import STREAM_DESTINATION, AnnouncementType
 from bellhop.public_address import is_public, parse_networks
-from bellhop.settings.field_types import ListOf, Network, ReadableFile, SettingsSection, TablesOf, repeated
+from bellhop.settings.field_types import CaFile, ListOf, Network, SettingsSection, TablesOf, is_usable_url, repeated
 from bellhop.settings.stream import unknown_tenants
 from bellhop.settings.variables import variable
 
@@ -35,11 +35,8 @@ def _endpoint_name(name: str) -> str:
 
 
 def _endpoint_url(url: str) -> str:
-    try:
-        parts, port = urlsplit(url), urlsplit(url).port
-    except ValueError:
-        raise ValueError("must be a URL, such as https://api.example.com/bellhop") from None
-    if parts.scheme not in {"https", "http"} or not parts.hostname or port == 0 or parts.fragment:
+    parts = urlsplit(url) if is_usable_url(url) else None
+    if parts is None or parts.fragment:
         raise ValueError("must be a URL, such as https://api.example.com/bellhop")
     if not url.isascii() or not url.isprintable() or " " in url or len(url) > LONGEST_URL:
         raise ValueError(f"must be printable ASCII without spaces, at most {LONGEST_URL} characters")
@@ -102,7 +99,7 @@ class EventSettings(SettingsSection):
     event_allowed_networks: ListOf[Network] = []
     """Private addresses or networks (10.0.0.0/8) to which events may be sent; several separated by commas. All other
     endpoints must have a public address. An http:// URL is allowed only in these networks."""
-    event_ca_file: ReadableFile | None = None
+    event_ca_file: CaFile | None = None
     """CA certificate to trust for the endpoints, instead of the system's CAs."""
 
     @field_validator("event_endpoints")

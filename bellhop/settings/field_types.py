@@ -6,6 +6,7 @@ from collections.abc import Iterable
 from ipaddress import ip_network
 from pathlib import Path
 from typing import Annotated, Any, TypeVar
+from urllib.parse import urlsplit
 
 from pydantic import AfterValidator, BaseModel, BeforeValidator, SecretStr
 from pydantic_settings import NoDecode
@@ -42,6 +43,39 @@ def _readable(path: Path) -> Path:
     return path
 
 
+def _has_certificate(path: Path) -> Path:
+    import ssl  # noqa: PLC0415 - most installations set no such file
+
+    try:
+        ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT).load_verify_locations(path)
+    except OSError:
+        raise ValueError(f"{path} contains no certificate in PEM") from None
+    return path
+
+
+def is_usable_url(url: str) -> bool:
+    """Return whether it is an http or https URL whose host can be looked up."""
+    try:
+        parts = urlsplit(url)
+        host, port = parts.hostname or "", parts.port
+        host.encode("idna")  # Python's look-up does this
+    except ValueError:
+        return False
+    return parts.scheme in {"http", "https"} and host != "" and port != 0
+
+
+def _url(url: str) -> str:
+    if not is_usable_url(url):
+        raise ValueError("must be a URL, such as https://api.example.com")
+    return url
+
+
+def _proxy(url: str) -> str:
+    if url and not is_usable_url(url):
+        raise ValueError("must be the URL of a proxy, such as http://proxy.example.com:3128")
+    return url
+
+
 def _long_enough(secret: SecretStr) -> SecretStr:
     if 0 < len(secret.get_secret_value()) < SHORTEST_SECRET:
         raise ValueError(f"is too short: it must have at least {SHORTEST_SECRET} characters")
@@ -67,5 +101,9 @@ TablesOf = Annotated[list[T], NoDecode, BeforeValidator(_parse_json)]
 """A list of apps: tables in the TOML file. As text: JSON."""
 Network = Annotated[str, AfterValidator(_network)]
 ReadableFile = Annotated[Path, AfterValidator(_readable)]
+CaFile = Annotated[ReadableFile, AfterValidator(_has_certificate)]
+Url = Annotated[str, AfterValidator(_url)]
+ProxyUrl = Annotated[str, AfterValidator(_proxy)]
+"""An HTTP proxy. Empty means none."""
 LongSecret = Annotated[SecretStr, AfterValidator(_long_enough)]
 """A secret that cannot be guessed. Empty means not set."""

@@ -6,7 +6,7 @@ from typing import Any, Self
 
 from pydantic import BaseModel, ConfigDict, PrivateAttr, field_validator, model_validator
 
-from bellhop.settings.field_types import ReadableFile, SettingsSection, TablesOf
+from bellhop.settings.field_types import CaFile, ProxyUrl, ReadableFile, SettingsSection, TablesOf, Url
 
 FCM_SHORTHANDS = {"fcm_service_account_file": "service_account_file"}
 """The setting for a single Firebase project, and the field of FcmApp that it sets."""
@@ -48,11 +48,11 @@ class GoogleSettings(SettingsSection):
     fcm_apps: TablesOf[FcmApp] = []
     """Several Firebase projects: [[fcm_apps]] tables in the TOML file, or a JSON list in the variable. Use it instead
     of the setting for a single project (docs/configuration.md)."""
-    fcm_url: str = "https://fcm.googleapis.com"
+    fcm_url: Url = "https://fcm.googleapis.com"
     """URL of Firebase Cloud Messaging."""
-    fcm_ca_file: ReadableFile | None = None
+    fcm_ca_file: CaFile | None = None
     """CA certificate to trust for Firebase Cloud Messaging and the token endpoint, instead of the system's CAs."""
-    fcm_proxy: str = ""
+    fcm_proxy: ProxyUrl = ""
     """HTTP proxy (http://host:port) for connections to Google."""
 
 

@@ -11,7 +11,7 @@ from bellhop.domain.email_address import deliverable_address
 from bellhop.domain.user import LANGUAGE
 from bellhop.i18n.templates import Templates
 from bellhop.i18n.texts import Texts
-from bellhop.settings.field_types import SHORTEST_SECRET, ListOf, ReadableFile, SettingsSection
+from bellhop.settings.field_types import SHORTEST_SECRET, CaFile, ListOf, SettingsSection
 from bellhop.settings.variables import variable
 
 URL_FIELDS = ("call_type", "call_id", "session_id", "user_id")
@@ -55,7 +55,7 @@ class MailSettings(SettingsSection):
     """Password for the mail server."""
     smtp_timeout_s: Annotated[Seconds, Field(ge=0.1, le=60)] = Seconds(30)
     """How long the mail server may take for each step; four times as long after the whole e-mail has been sent."""
-    smtp_ca_file: ReadableFile | None = None
+    smtp_ca_file: CaFile | None = None
     """CA certificate to trust for the mail server, instead of the system's CAs."""
     mail_from: str = ""
     """Sender address of the e-mails. Bounces go there too."""

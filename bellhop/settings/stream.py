@@ -8,7 +8,7 @@ from typing import Annotated, Any
 from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, SecretStr, field_validator
 from pydantic_settings import NoDecode
 
-from bellhop.settings.field_types import ListOf, SettingsSection, TablesOf, repeated
+from bellhop.settings.field_types import ListOf, SettingsSection, TablesOf, Url, repeated
 
 STREAM_SHORTHANDS = {
     "stream_api_key": "api_keys",
@@ -104,7 +104,7 @@ class StreamSettings(SettingsSection):
     sns_topics: ListOf[str] = []
     """ARNs of the Amazon SNS topics that may post the Stream app's events to /webhooks/sns (docs/sqs.md); several
     separated by commas."""
-    stream_api_url: str = "https://chat.stream-io-api.com"
+    stream_api_url: Url = "https://chat.stream-io-api.com"
     """URL of Stream's REST API. Bellhop copies devices from it, asks it for the state of a ring, and `bellhop check`
     reads your app's configuration."""
     stream_device_apps: Annotated[dict[str, str], NoDecode, BeforeValidator(_pairs)] = {}

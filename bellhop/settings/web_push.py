@@ -6,7 +6,7 @@ from typing import Annotated, Self
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, SecretStr, model_validator
 
 from bellhop.domain.web_push import KNOWN_SERVICES, SERVICE, read_public_key
-from bellhop.settings.field_types import ListOf, Network, ReadableFile, SettingsSection, TablesOf
+from bellhop.settings.field_types import CaFile, ListOf, Network, ProxyUrl, SettingsSection, TablesOf
 
 WEB_PUSH_SHORTHANDS = {
     "web_push_app": "app",
@@ -78,9 +78,9 @@ class WebPushSettings(SettingsSection):
     web_push_allowed_networks: ListOf[Network] = []
     """Private addresses or networks (10.0.0.0/8) at which push services may be; several separated by commas. Empty:
     workers connect to public addresses only."""
-    web_push_ca_file: ReadableFile | None = None
+    web_push_ca_file: CaFile | None = None
     """CA certificate to trust for push services, instead of the system's CAs."""
-    web_push_proxy: str = ""
+    web_push_proxy: ProxyUrl = ""
     """HTTP proxy (http://host:port) for connections to push services. It must refuse private addresses by itself."""
 
     @property

@@ -49,6 +49,7 @@ def test_a_web_process_needs_no_secret_and_a_worker_does(problems):
         ({"name": "stream"}, "[0].name: must not be stream: Bellhop uses this name for what it sends to Stream"),
         ({"url": "api.example.com"}, "[0].url: must be a URL, such as https://api.example.com/bellhop"),
         ({"url": "https://h:99999/"}, "[0].url: must be a URL, such as https://api.example.com/bellhop"),
+        ({"url": "https://api..example.com/"}, "[0].url: must be a URL, such as https://api.example.com/bellhop"),
         ({"url": "ftp://h/"}, "[0].url: must be a URL, such as https://api.example.com/bellhop"),
         ({"url": "https://[::1/"}, "[0].url: must be a URL, such as https://api.example.com/bellhop"),
         ({"url": "https://h/ü"}, "[0].url: must be printable ASCII without spaces, at most 2000 characters"),

@@ -227,6 +227,29 @@ def test_no_problem_shows_a_secret(setenv):
     assert "hunter2" not in "\n".join(problems("web"))
 
 
+@pytest.mark.parametrize("setting", ["APNS", "FCM", "SMTP", "WEB_PUSH", "EVENT"])
+def test_a_ca_file_without_a_certificate_is_refused(setenv, tmp_path, setting):
+    (tmp_path / "ca.pem").write_text("not a certificate")
+    setenv(**{f"{setting}_CA_FILE": tmp_path / "ca.pem"})
+    assert problems(None) == [f"BELLHOP_{setting}_CA_FILE: {tmp_path}/ca.pem contains no certificate in PEM"]
+
+
+@pytest.mark.parametrize("setting", ["APNS_URL", "APNS_SANDBOX_URL", "FCM_URL", "STREAM_API_URL"])
+@pytest.mark.parametrize(
+    "url", ["api.example.com", "https://x:99999", "https://[x", "https://x..y", "ftp://x", "https://"]
+)
+def test_a_url_that_cannot_be_used_is_refused(setenv, setting, url):
+    setenv(**{setting: url})
+    assert problems(None) == [f"BELLHOP_{setting}: must be a URL, such as https://api.example.com"]
+
+
+@pytest.mark.parametrize("setting", ["APNS_PROXY", "FCM_PROXY", "WEB_PUSH_PROXY"])
+@pytest.mark.parametrize("url", ["proxy:3128", "http://proxy:99999", "http://[proxy"])
+def test_a_proxy_that_cannot_be_used_is_refused(setenv, setting, url):
+    setenv(**{setting: url})
+    assert problems(None) == [f"BELLHOP_{setting}: must be the URL of a proxy, such as http://proxy.example.com:3128"]
+
+
 def test_redis_urls_of_another_kind_are_refused(setenv):
     setenv(REDIS_URL="http://localhost")
     assert problems(None)[0].startswith("BELLHOP_REDIS_URL")
