@@ -54,7 +54,7 @@ class Guard:
         """
         if not self._header or not self._comes_through_proxy(request):
             return None
-        name = proxy_name(request.headers.get(self._header, ""))
+        name = proxy_name(_proxy_text(request, self._header))
         if not name:
             return None
         return new_login(name, LoginWay.PROXY, self._rights_by_proxy(request), self._tenants)
@@ -62,7 +62,7 @@ class Guard:
     def _rights_by_proxy(self, request: Request) -> Sequence[ConsoleRight]:
         if not self._groups_header:
             return [FULL_RIGHT]
-        return rights_of_groups(request.headers.get(self._groups_header, ""), self._groups)
+        return rights_of_groups(_proxy_text(request, self._groups_header), self._groups)
 
     def _comes_through_proxy(self, request: Request) -> bool:
         """Return whether the other end of the connection is a trusted proxy, and knows the secret if there is one."""
@@ -139,6 +139,15 @@ class Guard:
         self.logins.end_all()
         metrics.CONSOLE_LOGINS.add("logout_all")
         log.warning("console_logout_all", address=client_name(request.remote_addr))
+
+
+def _proxy_text(request: Request, header: str) -> str:
+    """Return a header that the proxy sets. WSGI reads it as Latin-1, and proxies write names in UTF-8."""
+    text = request.headers.get(header, "")
+    try:
+        return text.encode("latin-1").decode()
+    except UnicodeError:
+        return text
 
 
 def is_opened_by_a_person() -> bool:

@@ -155,6 +155,15 @@ def test_the_proxys_groups_give_rights(client):
     assert proxied.get("/console/", headers={"X-Groups": "staff"}).status_code == 403
 
 
+def test_the_proxys_names_are_utf_8(client):
+    proxied = client(**PROXY | {"console_groups": [{"group": "Équipe"}]})
+    headers = {"X-User": "Łukasz", "X-Groups": "Équipe"}
+    answer = proxied.get("/console/", headers={name: text.encode().decode("latin-1") for name, text in headers.items()})
+    assert answer.status_code == 200
+    assert "Signed in as Łukasz" in words(answer.text)
+    assert proxied.get("/console/", headers=headers | {"X-User": "Zo\xeb"}).status_code == 200, "Latin-1, too"
+
+
 def test_a_login_that_is_no_longer_set_has_ended(client):
     used = client("support")
     cookie = used.get_cookie("bellhop_console", path="/console").value
