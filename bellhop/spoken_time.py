@@ -7,6 +7,8 @@ from bellhop.clock import Micros, from_datetime
 
 FORMS = 'an RFC 3339 time, "2h", "15:10", "yesterday 15:10" or "2026-07-24 15:10"'
 """The forms of a time, for messages and help texts."""
+LATEST_US = 2**53
+"""In 2255. Python's dates end in the year 9999."""
 _LENGTH = re.compile(r"(\d{1,6}) ?(s|m|min|h|d)(?: ago)?")
 _UNIT_S = {"s": 1, "m": 60, "min": 60, "h": 3600, "d": 86_400}
 _DAY = re.compile(r"(?:(today|yesterday) ?)?(?:(\d{1,2}):(\d\d)(?::(\d\d))?)?")
@@ -15,12 +17,13 @@ _DAY = re.compile(r"(?:(today|yesterday) ?)?(?:(\d{1,2}):(\d\d)(?::(\d\d))?)?")
 def read_time_words(text: str, now: datetime) -> Micros | None:
     """Return the time (unix µs) that `text` names; None if it names none.
 
-    A time without a zone is in the zone of `now`. A time of day without a day is the last such time before `now`.
+    A time without a zone is in the zone of `now`. A time of day without a day is the last such time before `now`. A
+    time before 1970 or after LATEST_US becomes the nearest of these.
     """
     words = " ".join(text.lower().split())
     try:
         moment = _before(words, now) or _on_a_day(words, now) or _of_a_date(words, now)
-        return None if moment is None else from_datetime(moment)
+        return None if moment is None else Micros(min(max(from_datetime(moment), 0), LATEST_US))
     except (ValueError, OverflowError):
         return None
 

@@ -42,5 +42,10 @@ def test_a_day_with_25_hours_is_found_whole():
     assert read("2026-10-25") == ("", "24 22:00 to 25 23:00")
 
 
+@pytest.mark.parametrize("day", ["0001-01-01", "9999-12-31"])
+def test_a_day_at_the_end_of_the_calendar_is_read(day):
+    assert read_search(day, NOW).until > read_search(day, NOW).since >= 0
+
+
 def test_a_time_is_in_the_zone_of_the_reader():
     assert read("yesterday 15:10", NOW.astimezone(UTC)) == ("", "28 15:00 to 28 15:21")
