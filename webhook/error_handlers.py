@@ -55,7 +55,15 @@ def _http_error(error: HTTPException) -> ErrorResponse:
         note_refusal("console", "other_path")
     if isinstance(error, RequestEntityTooLarge):
         return jsonify(error="The body is larger than 1 MiB."), 413
-    return jsonify(error=error.name), error.code or 500
+    response = jsonify(error=error.name)
+    response.status_code = error.code or 500
+    response.headers.update(_allowed_methods(error))
+    return response
+
+
+def _allowed_methods(error: HTTPException) -> dict[str, str]:
+    """Return the header that a 405 must have (RFC 9110, section 15.5.6); none for another error."""
+    return {"Allow": ", ".join(sorted(error.valid_methods or ()))} if isinstance(error, MethodNotAllowed) else {}
 
 
 def _wrong_path() -> ErrorResponse:
@@ -69,8 +77,7 @@ def _as_api_error(error: HTTPException) -> ApiError:
     if isinstance(error, RequestEntityTooLarge):
         return ApiError(ApiErrorKind.BODY_TOO_LARGE)
     if isinstance(error, MethodNotAllowed):
-        headers = {"Allow": ", ".join(sorted(error.valid_methods or ()))}
-        return ApiError(ApiErrorKind.METHOD_NOT_ALLOWED, headers=headers)
+        return ApiError(ApiErrorKind.METHOD_NOT_ALLOWED, headers=_allowed_methods(error))
     return ApiError(ApiErrorKind.NOT_FOUND)
 
 

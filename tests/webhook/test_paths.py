@@ -54,6 +54,11 @@ async def answer_to(app, target, method="GET", headers=""):
     return int(answer.split()[1]), answer
 
 
+async def test_a_wrong_method_is_answered_with_the_right_ones(app):
+    status, answer = await answer_to(app, "/webhooks/stream")
+    assert (status, "\r\nAllow: OPTIONS, POST\r\n" in answer) == (405, True)
+
+
 @pytest.mark.parametrize("target", OTHER_FORMS)
 async def test_another_form_of_the_consoles_path_is_unknown(app, target):
     with capture_logs() as lines:

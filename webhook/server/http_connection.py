@@ -276,7 +276,8 @@ class HttpConnection(asyncio.Protocol):
             self._cut(request)
         elif length or encoding:
             self._expect_within(self._limits.body_s)
-            if headers.get(b"expect", b"").lower() == b"100-continue" and not (self._busy or self._ready):
+            expects = headers.get(b"expect", b"").lower() if request.version == "1.1" else b""
+            if expects == b"100-continue" and not (self._busy or self._ready):
                 self._transport.write(CONTINUE)
             if encoding or length > MAX_AT_ONCE:
                 self._server.begin_large_body(request)

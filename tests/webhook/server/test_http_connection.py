@@ -189,6 +189,13 @@ async def test_a_client_that_waits_for_100_continue_gets_it():
         writer.close()
 
 
+async def test_http_1_0_knows_no_100_continue():
+    """RFC 9110, section 10.1.1: such a client would take it for the answer."""
+    head = b"POST / HTTP/1.0\r\nExpect: 100-continue\r\nContent-Length: 3\r\n\r\n"
+    async with serving() as address:
+        assert statuses(await ask(address, head, b"abc")) == [200]
+
+
 async def test_head_gets_the_length_and_no_body():
     async with serving() as address:
         answer = await ask(address, b"HEAD / HTTP/1.1\r\nHost: x\r\n\r\n")
