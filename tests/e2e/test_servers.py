@@ -89,6 +89,12 @@ def test_an_unusable_address_is_reported_with_what_to_do():
     assert "is not an address of this machine: set BELLHOP_WEB_HOST" in said
 
 
+def test_a_port_that_the_system_chose_is_logged():
+    with running([sys.executable, "-m", "bellhop", "web"], settings(0)) as web:
+        started = json.loads(web.stdout.readline())
+        assert get(f"{started['address']}/healthz") == 200
+
+
 def test_the_web_process_logs_its_address_and_that_redis_is_away():
     port = free_port()
     command = [sys.executable, "-m", "bellhop", "web"]

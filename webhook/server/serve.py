@@ -43,7 +43,7 @@ def serve(settings: Settings) -> None:
     connections = min(LIMITS.connections, _raise_file_limit() // 2)
     parent_pid = os.getpid()
     with _bind(settings.web_host, settings.web_port) as listener:
-        _report_start(settings, _redis_error(settings))
+        _report_start(settings, _url(*listener.getsockname()[:2]), _redis_error(settings))
         serving = partial(serving_process.run, listener, connections, parent_pid)
         Processes(settings.web_processes, serving, listener.close, KILL_AFTER_S).run()
     stop_signals.ignore()
@@ -81,10 +81,10 @@ def _redis_error(settings: Settings) -> RedisError | None:
     return None
 
 
-def _report_start(settings: Settings, redis_error: RedisError | None) -> None:
+def _report_start(settings: Settings, address: str, redis_error: RedisError | None) -> None:
     log.info(
         "web_started",
-        address=_url(settings.web_host, settings.web_port),
+        address=address,
         processes=settings.web_processes,
         tenants=[app.tenant for app in settings.stream_apps],
         console="/console" if settings.console else "off",
