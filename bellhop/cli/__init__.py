@@ -102,6 +102,10 @@ class _Commands(click.Group):
         except KeyboardInterrupt:
             click.echo("\nStopped.", err=True)
             ctx.exit(STOPPED)
+        except UnicodeEncodeError as error:
+            if not any("\udc80" <= character <= "\udcff" for character in error.object):  # a byte that is not UTF-8
+                raise
+            raise click.UsageError("the command line is not UTF-8: set the terminal to UTF-8", ctx) from None
         except Exception as error:
             from bellhop.cli.connection import in_a_sentence  # noqa: PLC0415 - it imports redis
 

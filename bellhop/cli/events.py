@@ -2,6 +2,7 @@
 
 import asyncio
 import json
+import os
 import sys
 from collections.abc import Iterator
 from typing import Any
@@ -111,10 +112,18 @@ async def _listen(port: int, secrets: list[str], *, as_json: bool) -> None:
         if received.problem:
             click.secho(plain(f"  the signature is not valid: {received.problem}"), fg="red")
 
-    async with EventReceiver(secrets, port=port, on_event=show) as receiver:
-        click.echo(f"Listening. For a worker on this machine, set the URL of an endpoint to {receiver.url}", err=True)
-        click.echo("and BELLHOP_EVENT_ALLOWED_NETWORKS to 127.0.0.1.", err=True)
+    receiver = EventReceiver(secrets, port=port, on_event=show)
+    try:
+        await receiver.start()
+    except OSError as error:
+        why = os.strerror(error.errno or 0)
+        raise click.ClickException(f"port {port} cannot be used ({why}): name another with --port") from None
+    click.echo(f"Listening. For a worker on this machine, set the URL of an endpoint to {receiver.url}", err=True)
+    click.echo("and BELLHOP_EVENT_ALLOWED_NETWORKS to 127.0.0.1.", err=True)
+    try:
         await asyncio.Event().wait()
+    finally:
+        await receiver.stop()
 
 
 def _destinations(settings: Settings, name: str) -> dict[str, Destination]:

@@ -2,6 +2,7 @@
 
 import sys
 import time
+from codecs import BOM_UTF8
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from itertools import islice
@@ -149,7 +150,7 @@ def read_device(line: bytes, services: Sequence[str]) -> Device:
     Raises ValueError with a sentence that never shows the token.
     """
     try:
-        device = Device.model_validate_json(line)
+        device = Device.model_validate_json(line.removeprefix(BOM_UTF8))  # some editors begin a file with it
     except ValidationError as error:
         raise ValueError("; ".join(_reasons(error))) from None
     if device.provider is Provider.WEB_PUSH and service_of(device.token, services) is None:

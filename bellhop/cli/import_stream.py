@@ -45,7 +45,11 @@ COUNTED = ("registered", "already known", "disabled at Stream", "left out")
 
 @click.command("import-stream")
 @click.argument("user_ids", metavar="[USER]...", nargs=-1)
-@click.option("--file", type=click.File("r", encoding="utf-8"), help="File with one user id per line (- for stdin).")
+@click.option(
+    "--file",
+    type=click.File("r", encoding="utf-8-sig"),  # some editors begin a file with a byte order mark
+    help="File with one user id per line (- for stdin).",
+)
 @click.option(
     "--app",
     "apps",

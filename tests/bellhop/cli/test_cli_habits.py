@@ -1,7 +1,10 @@
 """The habits of a good command line: help, JSON, colours, failures, Ctrl-C."""
 
+import base64
 import json
+import os
 import signal
+import socket
 import subprocess
 import sys
 from pathlib import Path
@@ -165,6 +168,23 @@ def test_a_file_that_cannot_be_read_is_one_sentence(option, tmp_path):
         assert why in result.output
     result = bellhop("devices", "import-stream", "--file", str(tmp_path / "binary"))
     assert "the file must be UTF-8 text with one user id per line" in result.output
+
+
+def test_an_id_that_is_not_utf_8_is_one_sentence(redis_url):
+    result = bellhop("devices", "list", os.fsdecode(b"J\xfcrgen"), BELLHOP_REDIS_URL=redis_url)
+    assert result.exit_code == 2
+    assert "Error: the command line is not UTF-8: set the terminal to UTF-8\n" in result.output
+
+
+def test_a_port_that_is_in_use_is_one_sentence():
+    with socket.create_server(("127.0.0.1", 0)) as other:
+        secret = "whsec_" + base64.b64encode(bytes(32)).decode()
+        secrets = {"BELLHOP_EVENT_SECRETS": json.dumps({"backend": [secret]})}
+        endpoints = {"BELLHOP_EVENT_ENDPOINTS": '[{"name": "backend", "url": "https://api.example.com/"}]'}
+        port = other.getsockname()[1]
+        result = bellhop("events", "listen", "--port", str(port), **secrets, **endpoints)
+    assert result.exit_code == 1
+    assert result.output == f"Error: port {port} cannot be used (Address already in use): name another with --port\n"
 
 
 def test_ctrl_c_ends_a_command_with_130(monkeypatch):

@@ -57,6 +57,10 @@ def test_import_takes_the_good_lines_and_names_the_bad_ones(bellhop):
     assert VOIP["token"] not in listed, "a token is a secret"
 
 
+def test_a_file_may_begin_with_a_byte_order_mark(bellhop):
+    assert "1 registered, 0 left out" in bellhop("import", "-", stdin="\ufeff" + lines(FCM))
+
+
 @pytest.mark.parametrize("stamp", [1_700_000_000_000_000_000, 10**400, -1])
 def test_a_stamp_in_another_unit_is_left_out_and_harms_nobody(bellhop, stamp):
     output = bellhop("import", "-", stdin=lines(VOIP, FCM | {"registered_at": stamp}), status=1)

@@ -136,8 +136,9 @@ async def test_running_it_twice_changes_nothing(bellhop, redis_url, listed):
     assert "0 registered, 3 already known" in out
 
 
-async def test_users_come_from_a_file_for_one_tenant(bellhop, redis_url, tmp_path):
-    (tmp_path / "users").write_text("jane\n\nben\n")
+@pytest.mark.parametrize("encoding", ["utf-8", "utf-8-sig"])
+async def test_users_come_from_a_file_for_one_tenant(bellhop, redis_url, tmp_path, encoding):
+    (tmp_path / "users").write_text("jane\n\nben\n", encoding=encoding)
     live = {"tenant": "live", "api_keys": [KEY], "api_secrets": [SECRET]}
     apps = json.dumps([{"api_keys": ["x"], "api_secrets": ["y"]}, live])
     settings = {"STREAM_API_KEY": "", "STREAM_API_SECRET": "", "STREAM_APPS": apps}
