@@ -229,14 +229,13 @@ class StreamQuestions:
         # Before a notice, the job that asks settles the call afterwards. Otherwise a job is queued for that.
         settles = news.stamps and since is None
         payload = CallRef(tenant=ring.tenant, cid=ring.cid, **origin("", stored.redis_now).__dict__)
-        line = encode(milestone)
         event = EventToTake(
             ring.tenant,
             ring.cid,
             run,
             stored.now,
-            line=line,
-            repeated_line=line,
+            line=encode(milestone),
+            repeated_line="",
             trail_ttl_s=self._trail_ttl_s,
             settle_at=stored.now,
             stamps=[*news.stamps, *asked],

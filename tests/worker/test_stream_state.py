@@ -6,6 +6,7 @@ import time
 import aiohttp
 import pytest
 import pytest_asyncio
+import redis
 
 from bellhop.domain import derived_notice
 from bellhop.domain.push import PushKind
@@ -98,6 +99,26 @@ async def test_without_an_answer_the_webhooks_decide(
     assert [user for _, user in await notices(store)] == ["ben"]
     (line,) = await asked(store, call)
     assert (line.outcome, line.learned) == (outcome, ())
+
+
+async def test_an_answer_whose_record_had_no_answer_is_told_once(store, post, redis_url, stream, api):
+    class LosesAnAnswer:
+        lost = False
+
+        def __getattr__(self, name):
+            return getattr(store, name)
+
+        async def script(self, name, keys, args):
+            answer = await store.script(name, keys, args)
+            if name == "calls/take_event" and not self.lost:
+                self.lost = True
+                raise redis.ConnectionError("the connection was lost")
+            return answer
+
+    call = a_call(stream, "ben")
+    post(call.ring(at=now_s(redis_url) - 20))
+    await StreamQuestions(LosesAnAnswer(), {"default": api}, 100, limits=PATIENT).ask(AskedRing("default", call.cid))
+    assert len(await asked(store, call)) == 1
 
 
 async def test_a_notice_that_stream_asks_for_does_not_wait(store, post, redis_url, stream, questions):
