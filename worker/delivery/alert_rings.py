@@ -17,6 +17,7 @@ from bellhop.domain.push import Push, PushKind, named_uuid
 from bellhop.queue.job_payloads import QueuedRound
 from bellhop.store.call_scripts import LAST_ALERT
 from bellhop.store.keys import round_key
+from bellhop.store.redis_clock import read_time
 from bellhop.store.retry import until_redis_answers
 from bellhop.store.stream_time import ahead_of_stream_us
 from worker.delivery.attempt import SENT
@@ -35,7 +36,9 @@ class NextAlert(NamedTuple):
     number: int
     """The first repetition is 1."""
     due: Micros
-    """By Redis's clock."""
+    """By the clock of the server that has the call. On a cluster, the worker knows the clock of another server only."""
+    due_s: Seconds
+    """The same, in seconds of the monotonic clock."""
 
 
 class AlertRepetition(FanOut):
@@ -88,11 +91,11 @@ class AlertRings:
         """Send alerts to one phone until its ring is over."""
         tools, round_, number = self._tools, self._round, 0
         while True:
-            number, due = await self._next(first.device.key, number)
+            number, due, due_s = await self._next(first.device.key, number)
             ahead_us = await ahead_of_stream_us(tools.store, tools.clock, round_.tenant, round_.cid)
             if due >= round_.deadline + ahead_us:
                 return
-            await self._wait_until(due)
+            await self._wait_until(due_s)
             push = as_repetition(first, number, tools.clock.now())
             if await AlertRepetition(tools, round_, number).send(push) not in GOES_ON:
                 return
@@ -101,27 +104,25 @@ class AlertRings:
         """Return the next alert. `last`: the number of the latest alert that this run knows."""
         round_, every_us = self._round, self._tools.alert_ring_every_us
         key = round_key(round_.tenant, round_.cid, round_.started_at)
-        stored = await until_redis_answers(partial(self._tools.store.call, "HGET", key, LAST_ALERT + device))
-        if stored is None:  # Redis has lost it
-            return NextAlert(last + 1, Micros(self._tools.clock.now() + every_us))
-        claim, _, at = stored.decode().partition("|")
-        number = int(claim.partition(".")[2] or 0)
-        return NextAlert(max(number, last) + 1, Micros(int(at) + every_us))
+        reads = partial(self._tools.store.together, ("HGET", key, LAST_ALERT + device), ("TIME",))
+        stored, redis_time = await until_redis_answers(reads)
+        now, now_s = read_time(redis_time), time.monotonic()
+        claim, _, at = stored.decode().partition("|") if stored else ("", "", now)  # if Redis has lost it
+        number, due = int(claim.partition(".")[2] or 0), Micros(int(at) + every_us)
+        return NextAlert(max(number, last) + 1, due, Seconds(now_s + elapsed(now, due)))
 
-    async def _wait_until(self, due: Micros) -> None:
+    async def _wait_until(self, due_s: Seconds) -> None:
         """Wait, and ask Stream in the meantime whether the call still rings."""
-        await asyncio.sleep(self._s_until(due) - ASKED_BEFORE_S)
+        await asyncio.sleep(due_s - ASKED_BEFORE_S - time.monotonic())
+        left_s = Seconds(due_s - time.monotonic())
         if self._stream_state is None:
-            await asyncio.sleep(self._s_until(due))
+            await asyncio.sleep(left_s)
             return
-        end_wait = self._stream_state.before_attempt(self._round, self._s_until(due), self._late_at_s)
+        end_wait = self._stream_state.before_attempt(self._round, left_s, self._late_at_s)
         try:
-            await asyncio.sleep(self._s_until(due))
+            await asyncio.sleep(left_s)
         finally:
             end_wait()
-
-    def _s_until(self, at: Micros) -> Seconds:
-        return elapsed(self._tools.clock.now(), at)
 
 
 def as_repetition(first: Push, number: int, now: Micros) -> Push:

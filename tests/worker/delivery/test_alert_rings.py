@@ -2,11 +2,12 @@
 
 import asyncio
 import contextlib
+import time
 from dataclasses import replace
 
 import pytest
 
-from bellhop.clock import Micros
+from bellhop.clock import Micros, from_nanoseconds
 from bellhop.domain.device import Kind, Provider, RingsBy
 from bellhop.domain.outcomes import AttemptResult, Outcome
 from bellhop.domain.push import PushKind
@@ -14,7 +15,7 @@ from bellhop.explain.explanation import explain
 from bellhop.explain.repeats import joined
 from bellhop.store import registry
 from bellhop.store.keys import call_key, round_key
-from bellhop.store.redis_clock import LEAD_VALID_S
+from bellhop.store.redis_clock import LEAD_VALID_S, RedisClock
 from bellhop.store.steps import run_steps
 from bellhop.trail import WebhookReceived
 from tests.clocks import know_difference
@@ -236,3 +237,25 @@ async def test_a_browser_whose_time_is_over_keeps_no_alert_up(store):
     channels = {(device.provider, "calls"): ProviderChannel(apple, device.provider) for device in (ALERT, browser)}
     await RingEndings(replace(tools_of(store, apple), channels=channels), round_).send()
     assert [(str(push.kind), push.device.key) for push in apple.pushes] == [("ring_over", ALERT.key)]
+
+
+@pytest.mark.parametrize("ahead_s", [-60, 60])
+async def test_alerts_keep_their_rhythm_by_the_clock_of_their_server(store, ahead_s):
+    """The worker's clock is that of another node of a cluster, or of the Redis before a failover."""
+    await register(store, ALERT)
+    clock, now_s = RedisClock(), time.monotonic()
+    clock.note(now_s, now_s, Micros(from_nanoseconds(time.time_ns()) + ahead_s * 1_000_000))
+    round_ = a_queued_round()
+    apple = Apple(then=over_at(store, round_, 2, "ended"))
+    async with asyncio.timeout(20):
+        await ring(store, apple, round_, clock=clock)
+    assert apple.kinds == ["ring", "alert_ring"]
+    patient = Apple()
+    ringing = asyncio.create_task(
+        ring(store, patient, a_queued_round(cid="default:2"), every=Micros(20_000_000), clock=clock)
+    )
+    await asyncio.sleep(0.5)
+    assert patient.kinds == ["ring"]
+    ringing.cancel()
+    with contextlib.suppress(asyncio.CancelledError):
+        await ringing
