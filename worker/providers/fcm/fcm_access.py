@@ -2,6 +2,7 @@
 
 import asyncio
 import json
+import re
 import time
 from contextvars import Context
 from dataclasses import dataclass
@@ -25,6 +26,8 @@ RENEW_BEFORE_S = 300.0
 """A token is renewed in the background when it expires this soon."""
 RENEWAL_PAUSE_S = 10.0
 """The pause after a failed renewal, while the old token is still valid."""
+ACCESS_TOKEN = re.compile(r"[\x21-\x7e]+")
+"""What a request can carry in its header."""
 TRY_AGAIN = {"internal_failure", "server_error", "temporarily_unavailable"}
 """OAuth2 errors that are about the endpoint, not about our key."""
 
@@ -133,8 +136,8 @@ def read_token(status: int, body: bytes, retry_after: str | None, now: Seconds) 
     """
     try:
         content = json.loads(body)
-        if status == 200:
-            return AccessToken(str(content["access_token"]), Seconds(now + float(content["expires_in"])))
+        if status == 200 and ACCESS_TOKEN.fullmatch(content["access_token"]):
+            return AccessToken(content["access_token"], Seconds(now + float(content["expires_in"])))
         error = str(content["error"])
     except (ValueError, KeyError, TypeError, RecursionError):
         error = ""

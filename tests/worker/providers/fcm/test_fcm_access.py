@@ -19,6 +19,7 @@ from worker.providers.post_session import SessionPolicy
 
 NOW = 1_700_000_000.0
 AT_ONCE_S = 5
+NULL = b'{"access_token": null, "expires_in": 60}'
 EXPIRED = fcm_error(401, "UNAUTHENTICATED", reason="ACCESS_TOKEN_EXPIRED")
 
 
@@ -91,6 +92,7 @@ DOWN = {
     "empty": [EMPTY],
     "unwell": [oauth_error("temporarily_unavailable")],
     "404 page": [html(404)],
+    "no token": [GoogleReply(body=b'{"access_token": "two\\nlines", "expires_in": 60}')],
 }
 
 
@@ -203,7 +205,7 @@ def test_an_oauth_error_is_about_our_key(status, error):
     assert (answer.outcome, answer.reason) == (Outcome.CREDENTIALS_REFUSED, error)
 
 
-@pytest.mark.parametrize("body", [b"", b"[]", b"{}", b"null", b"[" * 100_000, b'{"access_token": "x"}', b"\xff"])
+@pytest.mark.parametrize("body", [b"", b"[]", b"{}", b"null", b"[" * 100_000, b'{"access_token": "x"}', b"\xff", NULL])
 @pytest.mark.parametrize("status", [200, 400, 403, 404, 429, 500, 503])
 def test_anything_else_is_about_the_endpoint(status, body):
     answer = read_token(status, body, "30", NOW)
