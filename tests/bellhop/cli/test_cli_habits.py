@@ -170,6 +170,13 @@ def test_a_file_that_cannot_be_read_is_one_sentence(option, tmp_path):
     assert "the file must be UTF-8 text with one user id per line" in result.output
 
 
+def test_a_terminal_without_utf_8_shows_every_line():
+    latin = os.environ | {"PYTHONIOENCODING": "latin-1"}
+    done = run("settings", stdout=subprocess.PIPE, env=latin, errors="replace")
+    assert (done.returncode, done.stderr) == (0, "")
+    assert "\\u2026" in done.stdout
+
+
 def test_an_id_that_is_not_utf_8_is_one_sentence(redis_url):
     result = bellhop("devices", "list", os.fsdecode(b"J\xfcrgen"), BELLHOP_REDIS_URL=redis_url)
     assert result.exit_code == 2
