@@ -18,8 +18,8 @@ from worker.providers.fcm.fcm_access import AccessToken, read_token
 from worker.providers.post_session import SessionPolicy
 
 NOW = 1_700_000_000.0
-AT_ONCE_S = 5
 NULL = b'{"access_token": null, "expires_in": 60}'
+AT_ONCE_S = 9
 EXPIRED = fcm_error(401, "UNAUTHENTICATED", reason="ACCESS_TOKEN_EXPIRED")
 
 
