@@ -28,6 +28,12 @@ from worker.providers.http2.keep_alive import KeepAlive
 from worker.providers.http2.stream_table import StreamTable
 
 
+def retrieve_error(done: asyncio.Future[None]) -> None:
+    """Retrieve the error of a future, if it failed: asyncio logs an error that nobody has retrieved."""
+    if not done.cancelled():
+        done.exception()
+
+
 class Http2Connection(AioapnsProtocol):
     """Sends requests while it is `usable`. Every request gets a response or an error, whatever the connection does.
 
@@ -43,8 +49,7 @@ class Http2Connection(AioapnsProtocol):
         self._on_change, self._policy, self._log = on_change, policy, connection_log
         self.ready: asyncio.Future[None] = self._loop.create_future()
         """Done when the peer has sent its settings. Fails with UnsentError if the connection is lost before that."""
-        # If connecting was cancelled, nobody else retrieves the error, and asyncio would log it.
-        self.ready.add_done_callback(lambda ready: ready.cancelled() or ready.exception())
+        self.ready.add_done_callback(retrieve_error)  # if connecting was cancelled, nobody waits for it
         self.closed = asyncio.Event()
         self.opened_at_s = self._loop.time()
         """Loop time."""

@@ -15,7 +15,7 @@ from bellhop.clock import Seconds
 from bellhop.domain.outcomes import Outcome
 from worker.providers.http2.connection_log import NO_LOG, ConnectionLog
 from worker.providers.http2.connection_policy import ConnectionPolicy
-from worker.providers.http2.http2_connection import Http2Connection
+from worker.providers.http2.http2_connection import Http2Connection, retrieve_error
 from worker.providers.http2.http2_stream import UnsentError
 from worker.providers.http2.proxy_tunnel import open_tunnel
 from worker.providers.openssl_words import openssl_words
@@ -158,9 +158,7 @@ class Http2Pool:
             # Without a context of its own, the task would copy that of the push, and the webhook id of that push would
             # be in every log line of the connection.
             self._connecting = asyncio.create_task(self._open(), context=Context())
-            # If nobody awaits the task, asyncio reports its exception as never retrieved. It is logged already, so it
-            # is retrieved here.
-            self._connecting.add_done_callback(lambda task: task.cancelled() or task.exception())
+            self._connecting.add_done_callback(retrieve_error)  # it is logged already
         return self._connecting
 
     async def _open(self) -> None:
