@@ -18,8 +18,8 @@ KNOWN_SERVICES = (
 )
 """The push services of Chrome, Safari, Firefox, Edge, and of Debian's Chromium."""
 _LABEL = "[a-z0-9](?:[a-z0-9-]{0,61}[a-z0-9])?"
-"""A part of a host's name (RFC 1035, section 2.3.4). Python's look-up raises UnicodeError for one that is longer, or
-empty."""
+"""A part of a host's name: 1 to 63 characters (RFC 1035, section 2.3.4). For an empty or a longer part, Python's
+look-up raises UnicodeError."""
 _HOST = rf"{_LABEL}(?:\.{_LABEL})*(?::[0-9]{{1,5}})?"
 ENDPOINT = re.compile(rf"https://({_HOST})/[!\"$-\[\]-~]*")
 """An https URL without user, fragment and backslash. A browser writes the host in lower case."""

@@ -42,7 +42,7 @@ class SecondWay:
         self._looking: asyncio.Task[None] | None = None
         """Decides which phones are rung again, and when."""
         self._ringing: set[asyncio.Task[None]] = set()
-        """Ring some phones again. A phone that is due does not wait for the provider of another one."""
+        """Tasks that send second rings. If the provider of one phone is slow, the other phones do not wait for it."""
 
     def note_rung(self, device: Device) -> None:
         """Note that a provider has the ring for this device."""

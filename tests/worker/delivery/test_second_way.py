@@ -1,4 +1,4 @@
-"""If a phone that has sent receipts before sends none for a ring, Bellhop rings it once more."""
+"""Bellhop rings a phone a second time if it sends no receipt for this ring, but has sent receipts for earlier rings."""
 
 import asyncio
 import contextlib
