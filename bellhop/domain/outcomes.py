@@ -469,7 +469,7 @@ MEANING: dict[Outcome, Meaning] = {
         OutcomeKind.EMAIL,
         Action.RETRY_LATER,
         Tone.BAD,
-        "the connection to the mail server broke before an answer came, so the e-mail may or may not have been sent",
+        "the mail server gave no clear answer, so the e-mail may or may not have been sent",
     ),
     Outcome.MAIL_UNWRITTEN: Meaning(
         OutcomeKind.EMAIL,

@@ -12,11 +12,12 @@ import structlog
 from aiosmtplib import (
     SMTP,
     SMTPAuthenticationError,
-    SMTPConnectResponseError,
+    SMTPDataError,
     SMTPException,
-    SMTPHeloError,
     SMTPNotSupported,
+    SMTPRecipientRefused,
     SMTPResponseException,
+    SMTPSenderRefused,
 )
 
 from bellhop.clock import Seconds
@@ -32,6 +33,8 @@ QUIT_S = 2.0
 LOGIN_REFUSED = {530, 534, 535, 538}
 """The statuses by which a server refuses our login, not the e-mail (RFC 4954, section 6). The e-mail is tried again
 later: an operator has to repair the settings."""
+OF_THE_EMAIL = (SMTPSenderRefused, SMTPRecipientRefused, SMTPDataError)
+"""The refusals of an e-mail itself. All others are about the connection."""
 LONGEST_REASON = 90
 """Characters kept of a server's text."""
 
@@ -69,6 +72,8 @@ class EmailSender:
                 handed_over = True
                 reply = await client.data(message, timeout=4 * self._server.timeout_s)
         except SMTPResponseException as error:
+            if handed_over and not 400 <= error.code < 600:  # it may mean that the server has the e-mail
+                return AttemptResult(Outcome.MAIL_UNKNOWN, error.code, _without_address(error.message, recipient))
             return self._refused(error, recipient)
         except (
             OSError,
@@ -122,13 +127,12 @@ class EmailSender:
     def _refused(self, error: SMTPResponseException, recipient: str) -> AttemptResult:
         """Return the result of a refusal. It is final only if the server refuses the e-mail itself with a 5xx status.
 
-        After a refusal of our login or of the connection, the e-mail is tried again.
+        After a refusal of our login, of the encryption or of the connection, the e-mail is tried again.
         """
         login_refused = isinstance(error, SMTPAuthenticationError) or error.code in LOGIN_REFUSED
         if login_refused:
             log.error("mail_server_refused_login", host=self._server.host, status=error.code)
-        connection_refused = isinstance(error, SMTPConnectResponseError | SMTPHeloError)
-        final = error.code >= 500 and not login_refused and not connection_refused
+        final = error.code >= 500 and isinstance(error, OF_THE_EMAIL) and not login_refused
         outcome = Outcome.MAIL_REFUSED if final else Outcome.MAIL_DEFERRED
         return AttemptResult(outcome, error.code, _without_address(error.message, recipient))
 

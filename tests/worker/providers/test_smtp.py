@@ -162,6 +162,32 @@ async def test_a_server_that_refuses_us_defers_the_email():
     assert (answer.outcome, answer.status) == (Outcome.MAIL_DEFERRED, 554)
 
 
+async def test_a_server_that_cannot_encrypt_now_defers_the_email():
+    """Exchange answers this while it has no valid certificate."""
+
+    class Broken(asyncio.Protocol):
+        def connection_made(self, transport):
+            self.transport = transport
+            transport.write(b"220 welcome\r\n")
+
+        def data_received(self, command):
+            ehlo = command.upper().startswith(b"EHLO")
+            self.transport.write(b"250-mail\r\n250 STARTTLS\r\n" if ehlo else b"554 5.7.3 Unable to initialize\r\n")
+
+    server = await asyncio.get_running_loop().create_server(Broken, "127.0.0.1", 0)
+    async with server:
+        answer = await send(server.sockets[0].getsockname()[1], "starttls")
+    assert (answer.outcome, answer.status) == (Outcome.MAIL_DEFERRED, 554)
+
+
+@pytest.mark.parametrize("reply", ["251 2.0.0 queued", "queued, thank you"])
+async def test_an_unusual_reply_to_an_email_refuses_nothing(reply):
+    """The server may have taken the e-mail: only 4 and 5 as the first digit refuse it (RFC 5321, section 4.2.1)."""
+    async with SmtpStandIn() as server:
+        server.script(reply, stage="DATA")
+        assert (await send(server.port)).outcome is Outcome.MAIL_UNKNOWN
+
+
 @pytest.mark.parametrize(
     "words",
     [
