@@ -10,6 +10,8 @@ from pathlib import Path
 import pytest
 import pytest_asyncio
 import redis
+from aiohttp import web
+from aiohttp.test_utils import TestServer
 
 from bellhop.domain.device import Kind, Provider
 from bellhop.sandbox.apple_script import AppleReply
@@ -165,6 +167,22 @@ async def test_no_web_process_where_the_hook_leads(installation, monkeypatch, re
     monkeypatch.setitem(installation.stream_api.app, "event_hooks", [hook("http://127.0.0.1:1/webhooks/stream")])
     problem = await only_problem(installation)
     assert problem.startswith("Stream default: no answer from http://127.0.0.1:1/webhooks/stream to a test webhook")
+
+
+@pytest.mark.parametrize("said", ['{"status": "ok"}', '["status"]', '{"status": ', "<p>status</p>"])
+async def test_another_program_where_the_hook_leads(installation, monkeypatch, redis_client, said):
+    redis_client.delete(LAST_WEBHOOK)
+
+    async def answer(_):
+        return web.Response(text=said)
+
+    app = web.Application()
+    app.router.add_post("/webhooks/stream", answer)
+    async with TestServer(app, host="127.0.0.1") as other:
+        url = str(other.make_url("/webhooks/stream"))
+        monkeypatch.setitem(installation.stream_api.app, "event_hooks", [hook(url)])
+        problem = await only_problem(installation)
+    assert problem.startswith(f"Stream default: {url} answers 200 to a test webhook: another program answers there")
 
 
 async def test_devices_of_an_app_without_credentials(installation, redis_client):

@@ -1,5 +1,6 @@
 """`bellhop check`: a webhook that the check signs itself and posts to where Stream posts its events."""
 
+import contextlib
 import json
 import uuid
 from collections.abc import AsyncIterator, Iterator, Mapping
@@ -27,6 +28,8 @@ ANSWERS = {
     503: "Redis does not answer there, or takes no writes",
 }
 """What an answer to the test webhook means, by its status."""
+TAKEN = "ignored"
+"""What Bellhop says of an event that changes nothing, such as this one."""
 
 
 class _TestAnswer(NamedTuple):
@@ -94,8 +97,16 @@ async def _post(session: aiohttp.ClientSession, api_key: str, secret: str, url: 
     headers = signed_headers(body, api_key, secret, webhook_id)
     async with session.post(url, data=body, headers=headers, allow_redirects=False) as answer:
         text = await answer.content.read(1_000)
-    is_taken = answer.status == 200 and b'"status"' in text
-    return _TestAnswer(answer.status, json.loads(text) if is_taken else None)
+    return _TestAnswer(answer.status, _document(text) if answer.status == 200 else None)
+
+
+def _document(text: bytes) -> Mapping[str, str] | None:
+    """Read Bellhop's answer to the test webhook; None if another program gave it."""
+    with contextlib.suppress(ValueError):
+        document = json.loads(text)
+        if isinstance(document, dict) and document.get("status") == TAKEN:
+            return document
+    return None
 
 
 def without_secrets(url: str) -> str:
