@@ -11,6 +11,7 @@ from bellhop.sandbox.apple_script import AppleReply
 from bellhop.sandbox.google_script import GoogleReply
 from bellhop.sandbox.installation import Installation, Kind, Provider
 from bellhop.sandbox.stream_webhooks import SampleCall
+from bellhop.trail import PushMilestone
 from tests.trails import trail_of
 from worker.providers.fcm.fcm_sender import DEFAULT_POLICY
 
@@ -136,4 +137,4 @@ async def test_a_cancel_while_a_thousand_rings_are_queued(tmp_path):
 
 async def ends_of_ring(installation, call):
     lines = await trail_of(installation.store, call.cid)
-    return [line.outcome for line in lines if getattr(line, "kind", None) == "ring"]
+    return [line.outcome for line in lines if isinstance(line, PushMilestone) and line.kind == "ring"]
