@@ -81,6 +81,11 @@ class Http2Connection(AioapnsProtocol):
         """How many requests it has in hand."""
         return len(self._streams)
 
+    @property
+    def full(self) -> bool:
+        """Whether another request would have to wait. Apple allows one stream before it has accepted a push."""
+        return self._streams.full
+
     # Requests
 
     def request(self, header_block: bytes, body: bytes, not_after_s: Seconds = Seconds(math.inf)) -> Http2Stream:

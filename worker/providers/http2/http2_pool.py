@@ -123,7 +123,10 @@ class Http2Pool:
         return [connection for connection in self._connections if connection.usable]
 
     def _best(self) -> Http2Connection | None:
-        return min(self._usable(), key=lambda connection: (self._avoided(connection), connection.load), default=None)
+        def order(connection: Http2Connection) -> tuple[bool, bool, int]:
+            return self._avoided(connection), connection.full, connection.load
+
+        return min(self._usable(), key=order, default=None)
 
     def _avoided(self, connection: Http2Connection) -> bool:
         return asyncio.get_running_loop().time() - connection.failed_at_s < self._policy.avoid_s

@@ -32,6 +32,11 @@ class StreamTable:
         """How many requests are without an answer, sent or not."""
         return len(self.open) + len(self._queue)
 
+    @property
+    def full(self) -> bool:
+        """Whether another request would wait for the peer's limits, as far as is known."""
+        return len(self.open) >= self.limit or bool(self._queue)
+
     def add(self, stream: Http2Stream) -> None:
         """Send a request now, or as soon as the peer's limits allow."""
         self._queue.append(stream)

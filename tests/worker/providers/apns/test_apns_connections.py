@@ -99,6 +99,21 @@ async def test_a_push_without_a_free_stream_in_time_is_unsent(apple: AppleStandI
     assert [request.token for request in apple.requests] == [TOKEN, TOKEN]
 
 
+async def test_a_push_takes_a_connection_that_has_a_free_stream(apple: AppleStandIn, make_sender: MakeSender) -> None:
+    apple.one_stream_at_first = True
+    apple.script(TOKEN, AppleReply(), *[Silence()] * 3)
+    sender = make_sender(policy=ConnectionPolicy(spread_at=1))
+    assert (await sender.send(ring(), 5)).outcome is Outcome.ACCEPTED
+    waiting = [asyncio.create_task(sender.send(ring(), 30)) for _ in range(2)]
+    await come_true(lambda: len(sender._pools[Environment.PRODUCTION]._usable()) == 2)
+    waiting.append(asyncio.create_task(sender.send(ring(), 30)))
+    await come_true(lambda: used(apple) == [1, 1, 1, 2])
+    # The second connection has fewer requests than the first, but its only stream is taken.
+    assert (await sender.send(ring(OTHER_TOKEN), 5)).outcome is Outcome.ACCEPTED
+    for push in waiting:
+        push.cancel()
+
+
 @pytest.mark.parametrize(
     ("failure", "outcome"),
     [
