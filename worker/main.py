@@ -234,7 +234,7 @@ def _channel(
 ) -> ProviderChannel | ServiceChannels:
     limit = min(limit, sender.max_in_flight)
     if isinstance(sender, WebPushSender):
-        return ServiceChannels(sender, name, limit, sender.service_of)
+        return ServiceChannels(sender, name, limit)
     return ProviderChannel(sender, name, limit)
 
 

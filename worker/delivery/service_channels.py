@@ -1,12 +1,16 @@
-"""The channels of one web app: one for each push service, so that a slow or dead service does not delay the others."""
+"""The channels of one web app: one for each host of a push service, so that a slow or dead host delays no other."""
 
-from collections.abc import Callable
+from collections import OrderedDict
 from dataclasses import dataclass, field
 
 from bellhop.domain.device import Device
 from bellhop.domain.outcomes import AttemptResult
+from bellhop.domain.web_push import host_of
 from worker.delivery.provider_channel import ProviderChannel
 from worker.providers.sender import Sender
+
+MOST_HOSTS = 100
+"""Hosts that have a channel. Some push services have hundreds, and a user's app chooses the endpoint."""
 
 
 @dataclass
@@ -17,17 +21,19 @@ class ServiceChannels:
     name: str
     """Provider and app, for the log."""
     limit: int
-    """Pushes in flight to one push service, at most."""
-    service_of: Callable[[str], str]
-    """Returns the push service of an endpoint. There are as many as the settings name."""
-    _channels: dict[str, ProviderChannel] = field(default_factory=dict)
+    """Pushes in flight to one host, at most."""
+    _channels: OrderedDict[str, ProviderChannel] = field(default_factory=OrderedDict)
+    """By host. The host that was not used for longest is forgotten."""
 
     def of(self, device: Device) -> ProviderChannel:
         """Return the channel for a device."""
-        service = self.service_of(device.token)
-        if service not in self._channels:
-            self._channels[service] = ProviderChannel(self.sender, f"{self.name} {service}", self.limit)
-        return self._channels[service]
+        host = host_of(device.token).removesuffix(":443")
+        if host not in self._channels:
+            self._channels[host] = ProviderChannel(self.sender, f"{self.name} {host}", self.limit)
+        self._channels.move_to_end(host)
+        if len(self._channels) > MOST_HOSTS:
+            self._channels.popitem(last=False)
+        return self._channels[host]
 
     @property
     def in_flight(self) -> int:

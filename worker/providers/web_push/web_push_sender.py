@@ -59,7 +59,7 @@ class WebPushSender:
         """
         self._vapid, self._services = vapid, tuple(services)
         self.max_in_flight = policy.connections
-        """How many pushes to one push service can be in flight. With HTTP/1.1, more would wait for a connection."""
+        """How many pushes to one host can be in flight. With HTTP/1.1, more would wait for a connection."""
         make_socket = new_socket if proxy else public_socket(parse_networks(allowed_networks))
         self._session = PostSession(policy, ca_file, proxy, make_socket)
         tls = partial(client_tls, ca_file, alpn=("h2", "http/1.1"))
@@ -69,10 +69,6 @@ class WebPushSender:
         )
         self._in_flight = InFlight()
 
-    def service_of(self, endpoint: str) -> str:
-        """Return the push service of an endpoint, as the settings write it; empty if it belongs to none."""
-        return service_of(endpoint, self._services) or ""
-
     async def send(self, push: Push, timeout_s: Seconds, start_s: Seconds = Seconds(math.inf)) -> AttemptResult:
         """Make one attempt. See `worker.providers.sender.Sender`."""
         not_after_s = Seconds(asyncio.get_running_loop().time() + start_s)
@@ -81,7 +77,7 @@ class WebPushSender:
             return AttemptResult(Outcome.UNSENT, reason="CLOSED" if self._in_flight.closed else "no time left")
         if len(text) > most_bytes(Provider.WEB_PUSH, push.kind):
             return AttemptResult(Outcome.TOO_LARGE, reason=f"{len(text)} bytes")
-        if not self.service_of(push.device.token):
+        if service_of(push.device.token, self._services) is None:
             return AttemptResult(Outcome.BAD_REQUEST, reason="UNKNOWN_PUSH_SERVICE")
         with self._in_flight:
             return await self._post(push, text, timeout_s, not_after_s)

@@ -203,7 +203,7 @@ async def test_a_push_service_that_is_away_delays_no_other(service, make_sender,
     """Each push service has places and a circuit breaker of its own."""
     async with PushServiceStandIn(authority) as other:
         sender = make_sender(services=[service.host, other.host])
-        channels = ServiceChannels(sender, "webpush web", 2, sender.service_of)
+        channels = ServiceChannels(sender, "webpush web", 2)
         silent, quick = service.subscribe(PUBLIC_KEY_OF_1), other.subscribe(PUBLIC_KEY_OF_1)
         service.script(silent, *[GoogleReply(500)] * 20)
         for _ in range(20):
@@ -221,7 +221,7 @@ async def test_a_push_service_that_is_away_delays_no_other(service, make_sender,
 async def test_a_foreign_subscription_does_not_stop_the_others(service, make_sender):
     """Any user can register a subscription that was made with another key."""
     sender = make_sender()
-    channels = ServiceChannels(sender, "webpush web", 2, sender.service_of)
+    channels = ServiceChannels(sender, "webpush web", 2)
     foreign, own = service.subscribe("another key"), service.subscribe(PUBLIC_KEY_OF_1)
     for _ in range(25):
         push = a_push_to(foreign)
