@@ -13,7 +13,8 @@ OPEN_S = {Action.RETRY_NOW: 0.25, Action.RETRY_LATER: 1.0}
 NOT_SERVED = frozenset({Outcome.UNSENT, Outcome.UNKNOWN, Outcome.UNAVAILABLE})
 """The outcomes of an attempt that the provider did not serve."""
 REFUSALS_TO_OPEN = 3
-"""The circuit opens after our credentials were refused in a row for this many devices, or this often for one device."""
+"""The circuit opens after our credentials were refused in a row for this many users, or this often for one user. It
+counts no devices: one user can register many, and also some that a provider refuses whatever our credentials are."""
 FIRST_PROBE_S = 1.0
 """The pause from then until one push may try again."""
 LONGEST_PROBE_S = 30.0
@@ -28,11 +29,11 @@ class CircuitBreaker:
 
     failures: int = 0
     open_until: float = 0.0
-    """Seconds of the monotonic clock. Nothing is sent before, except to a device that was never refused."""
+    """Seconds of the monotonic clock. Nothing is sent before, except to a user who was never refused."""
     reason: str = ""
     """The reason that the provider gives for refusing our credentials."""
     _refusals: Counter[str] = field(default_factory=Counter)
-    """How often our credentials were refused in a row, by device."""
+    """How often our credentials were refused in a row, by user."""
     _probes: int = 0
     """The number of pauses so far. Each is longer than the one before."""
     _probing: bool = False
@@ -51,13 +52,13 @@ class CircuitBreaker:
         """Whether the provider does not serve us, as far as is known."""
         return self.refused or self.failures >= FAILURES_TO_OPEN
 
-    def wait_s(self, now: Seconds, device: str) -> Seconds:
-        """How long a push to this device must wait; 0: it may be sent."""
+    def wait_s(self, now: Seconds, user: str) -> Seconds:
+        """How long a push to this user must wait; 0: it may be sent."""
         if not self.is_open:
             return Seconds(0.0)
         until = self.open_until
-        if self.refused and device not in self._refusals and len(self._refusals) < REFUSALS_TO_OPEN:
-            # Perhaps the fault is that of the few devices that were refused. Another device need not wait for them.
+        if self.refused and user not in self._refusals and len(self._refusals) < REFUSALS_TO_OPEN:
+            # Perhaps the fault is that of the few users who were refused. Another user need not wait for them.
             until = min(until, self._probe_s + FIRST_PROBE_S)
         if now < until:
             return Seconds(until - now)
@@ -66,13 +67,13 @@ class CircuitBreaker:
         self.open_until = max(self.open_until, now + (FIRST_PROBE_S if self.refused else OPEN_S[Action.RETRY_NOW]))
         return Seconds(0.0)
 
-    def record(self, result: AttemptResult, device: str, now: Seconds) -> bool:
-        """Count the result of an attempt for this device. True if it opened the circuit."""
+    def record(self, result: AttemptResult, user: str, now: Seconds) -> bool:
+        """Count the result of an attempt for this user. True if it opened the circuit."""
         if result.outcome is Outcome.DELAYED:  # the push did not reach the provider
             return False
         was_open, action = self.is_open, MEANING[result.outcome].action
         if action is Action.OPEN_CIRCUIT:
-            self._record_refusal(result, device, now)
+            self._record_refusal(result, user, now)
         elif result.outcome not in NOT_SERVED:
             self._close()
         elif self._is_new_fault(result.fault):
@@ -81,10 +82,10 @@ class CircuitBreaker:
                 self.open_until = max(self.open_until, now + OPEN_S[action])
         return self.is_open and not was_open
 
-    def _record_refusal(self, result: AttemptResult, device: str, now: Seconds) -> None:
+    def _record_refusal(self, result: AttemptResult, user: str, now: Seconds) -> None:
         was_refused, self.failures, self.reason = self.refused, 0, result.reason or str(result.status)
         if not was_refused or len(self._refusals) < REFUSALS_TO_OPEN:
-            self._refusals[device] += 1
+            self._refusals[user] += 1
         if not self.refused:
             return
         if self._probing or not was_refused:  # pushes sent before it opened are refused too: that is nothing new

@@ -90,9 +90,9 @@ class ProviderChannel:
 
     async def attempt(self, push: Push, timeout_s: Seconds, start_s: Seconds) -> AttemptResult:
         """Make one attempt (see `Sender.send`). The caller holds one of `capacity`."""
-        environment, device = push.device.environment, push.device.key
+        environment, user = push.device.environment, f"{push.tenant}:{push.device.user_id}"
         circuit, closing = self._circuits[environment], self._closings[environment]
-        if wait_s := circuit.wait_s(Seconds(time.monotonic()), device):
+        if wait_s := circuit.wait_s(Seconds(time.monotonic()), user):
             closing.clear()
             reason = circuit.reason if circuit.refused else ""
             return AttemptResult(Outcome.CIRCUIT_OPEN, reason=reason, retry_after_s=wait_s)
@@ -101,10 +101,10 @@ class ProviderChannel:
             result = await self.sender.send(push, timeout_s, start_s)
         finally:
             self.in_flight -= 1
-        self._trouble.record(result, device)
+        self._trouble.record(result, user)
         if result.outcome is Outcome.ACCEPTED:
             self.quick_repeats.note_accepted()
-        if circuit.record(result, device, Seconds(time.monotonic())):
+        if circuit.record(result, user, Seconds(time.monotonic())):
             log.error(
                 "circuit_opened",
                 lane=self.name,

@@ -11,7 +11,7 @@ WRONG = AttemptResult(Outcome.WRONG_APP, 403, "SENDER_ID_MISMATCH")
 def after(*results):
     trouble = ChannelTrouble()
     for number, result in enumerate(results):
-        trouble.record(result, f"device-{number}")
+        trouble.record(result, f"user-{number}")
     return trouble
 
 
@@ -20,7 +20,7 @@ def test_the_first_answer_tells_credentials_of_another_app():
 
 
 @pytest.mark.parametrize("outcome", [Outcome.ACCEPTED, Outcome.TOKEN_DEAD])
-def test_one_device_of_another_app_says_nothing_of_the_app(outcome):
+def test_one_user_of_another_app_says_nothing_of_the_app(outcome):
     right = AttemptResult(outcome)
     assert after(WRONG, right).wrong_app is None
     assert after(right, WRONG, WRONG).wrong_app is None

@@ -19,18 +19,18 @@ ASKED = sorted(set(Outcome) - NOTHING_LEFT)
 REFUSED = Outcome.CREDENTIALS_REFUSED
 
 
-def after(*outcomes, now=100.0, devices=("a", "b", "c")):
-    """A circuit after these outcomes, which came for these devices in turn."""
+def after(*outcomes, now=100.0, users=("a", "b", "c")):
+    """A circuit after these outcomes, which came for these users in turn."""
     circuit = CircuitBreaker()
     for number, outcome in enumerate(outcomes):
-        circuit.record(AttemptResult(outcome), devices[number % len(devices)], now)
+        circuit.record(AttemptResult(outcome), users[number % len(users)], now)
     return circuit
 
 
-@pytest.mark.parametrize("devices", ["abc", "a"])
-def test_three_refusals_in_a_row_open_the_circuit(devices):
-    assert not after(REFUSED, REFUSED, devices=devices).is_open
-    circuit = after(REFUSED, REFUSED, REFUSED, devices=devices)
+@pytest.mark.parametrize("users", ["abc", "a"])
+def test_three_refusals_in_a_row_open_the_circuit(users):
+    assert not after(REFUSED, REFUSED, users=users).is_open
+    circuit = after(REFUSED, REFUSED, REFUSED, users=users)
     assert circuit.refused
     assert 0 < circuit.wait_s(100.0, "a") <= FIRST_PROBE_S
 
@@ -57,8 +57,8 @@ def test_the_pause_grows_with_each_refused_try():
     assert pauses[-1] == LONGEST_PROBE_S
 
 
-def test_another_device_need_not_wait_for_a_refused_one():
-    circuit, now = after(*[REFUSED] * REFUSALS_TO_OPEN, devices="a"), 100.0
+def test_another_user_need_not_wait_for_a_refused_one():
+    circuit, now = after(*[REFUSED] * REFUSALS_TO_OPEN, users="a"), 100.0
     for _ in range(6):
         now += circuit.wait_s(now, "a")
         assert circuit.wait_s(now, "a") == 0
