@@ -19,7 +19,8 @@ MOST_AUDIENCES = 1_000
 
 class _Header(NamedTuple):
     value: str
-    renew_at_s: Seconds
+    signed_at_s: Seconds
+    """Unix time."""
 
 
 class VapidHeaders:
@@ -35,7 +36,8 @@ class VapidHeaders:
         """Return the header for a push to this endpoint."""
         audience = f"https://{host_of(endpoint).removesuffix(':443')}"
         now, header = Seconds(time.time()), self._headers.get(audience)
-        if header is None or header.renew_at_s <= now:
+        # A token from the future was signed while our clock was wrong: push services may refuse it.
+        if header is None or not header.signed_at_s <= now < header.signed_at_s + RENEW_AFTER_S:
             header = self._headers[audience] = self._signed(audience, now)
             if len(self._headers) > MOST_AUDIENCES:
                 self._headers.popitem(last=False)
@@ -44,4 +46,4 @@ class VapidHeaders:
     def _signed(self, audience: str, now: Seconds) -> _Header:
         claims = {"aud": audience, "exp": int(now) + TOKEN_LIFE_S, "sub": self._subject}
         token = jwt.encode(claims, self._key, "ES256")
-        return _Header(f"vapid t={token}, k={self._public_key}", Seconds(now + RENEW_AFTER_S))
+        return _Header(f"vapid t={token}, k={self._public_key}", now)

@@ -1,7 +1,10 @@
 """The sender against a push service that decrypts and checks everything."""
 
 import asyncio
+import time
+from types import SimpleNamespace
 
+import jwt
 import pytest
 
 from bellhop.domain.outcomes import Outcome
@@ -15,6 +18,7 @@ from bellhop.sandbox.tls import Authority
 from tests.factories import PUBLIC_KEY_OF_1, a_browser, a_push, a_round
 from worker.delivery.service_channels import ServiceChannels
 from worker.providers.post_session import SessionPolicy
+from worker.providers.web_push import vapid
 from worker.providers.web_push.http1_posts import LONGEST_ANSWER
 from worker.providers.web_push.vapid import MOST_AUDIENCES, VapidHeaders
 from worker.providers.web_push.web_push_sender import WebPushSender
@@ -197,6 +201,18 @@ async def test_a_token_is_signed_once_for_each_push_service():
         vapid._headers[f"https://{number}.example.org"] = vapid._headers["https://fcm.googleapis.com"]
     vapid.of("https://new.example.org/1")
     assert len(vapid._headers) <= MOST_AUDIENCES + 3
+
+
+async def test_a_token_from_the_future_is_signed_again(monkeypatch):
+    """A clock was days ahead and was repaired: push services refuse a token that ends later than in a day."""
+    clock = SimpleNamespace(time=lambda: time.time() + 2 * 86_400)
+    monkeypatch.setattr(vapid, "time", clock)
+    headers, endpoint = VapidHeaders(KEY_OF_1, PUBLIC_KEY_OF_1, "mailto:ops@example.org"), "https://push.example.org/1"
+    headers.of(endpoint)
+    monkeypatch.setattr(clock, "time", time.time)
+    token = headers.of(endpoint).removeprefix("vapid t=").partition(",")[0]
+    claims = jwt.decode(token, options={"verify_signature": False})
+    assert claims["exp"] <= time.time() + 86_400
 
 
 async def test_a_push_service_that_is_away_delays_no_other(service, make_sender, authority):
