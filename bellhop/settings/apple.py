@@ -5,7 +5,15 @@ from typing import Annotated, Self
 
 from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
 
-from bellhop.settings.field_types import CaFile, ProxyUrl, ReadableFile, SettingsSection, TablesOf, Url
+from bellhop.settings.field_types import (
+    CaFile,
+    ProxyUrl,
+    ReadableFile,
+    SettingsSection,
+    TablesOf,
+    Url,
+    refuse_app_twice,
+)
 
 APNS_SHORTHANDS = {
     "apns_topic": "topic",
@@ -73,3 +81,9 @@ class AppleSettings(SettingsSection):
     """CA certificate to trust for Apple's push service, instead of the system's CAs."""
     apns_proxy: ProxyUrl = ""
     """HTTP proxy (http://host:port) for connections to Apple."""
+
+    @field_validator("apns_apps")
+    @classmethod
+    def _each_topic_once(cls, apps: list[ApnsApp]) -> list[ApnsApp]:
+        refuse_app_twice("topic", (app.topic for app in apps))
+        return apps

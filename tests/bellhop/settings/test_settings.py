@@ -220,6 +220,22 @@ def test_one_app_twice_is_refused(setenv):
     assert "not both" in problems("web")[0]
 
 
+@pytest.mark.parametrize("provider", ["APNS", "FCM", "WEB_PUSH"])
+def test_credentials_twice_for_one_app_are_refused(setenv, tmp_path, provider):
+    """Only the last ones would be used, and the operator would not learn of that."""
+    account = tmp_path / "account.json"
+    account.write_text(json.dumps(dict.fromkeys(("project_id", "client_email", "private_key", "token_uri"), "calls")))
+    app = {
+        "APNS": {"topic": "calls", "certificate_file": str(account)},
+        "FCM": {"service_account_file": str(account)},
+        "WEB_PUSH": {"app": "calls", "public_key": PUBLIC_KEY_OF_1},
+    }[provider]
+    setenv(**{f"{provider}_APPS": json.dumps([app, app])})
+    field = {"APNS": "topic", "FCM": "project", "WEB_PUSH": "name"}[provider]
+    words = f"two apps have the {field} calls: keep the one whose credentials are valid"
+    assert problems(None) == [f"BELLHOP_{provider}_APPS: {words}"]
+
+
 def test_no_problem_shows_a_secret(setenv):
     setenv(STREAM_API_KEY="key", STREAM_APPS='[{"api_keys": "k", "api_secrets": {"oops": "hunter2"}}]')
     assert "hunter2" not in "\n".join(problems("web"))
