@@ -9,6 +9,7 @@ from pydantic import SecretStr
 
 from bellhop.domain.mailbox import MailboxHashes
 from bellhop.domain.unsubscribe_link import Subscriber, UnsubscribeLinks
+from bellhop.domain.user import Preferences
 from bellhop.settings import Settings
 from bellhop.store.keys import unsubscribed_key, user_key
 from tests.factories import web_settings
@@ -189,6 +190,15 @@ def test_other_preferences_stay_as_they_are(client, link, preferences):
     preferences.write(email=True, **others)
     client.post(link(), data=ONE_CLICK)
     assert preferences() == {"email": False, **others}
+
+
+def test_an_empty_list_of_callers_hides_no_other_wish(client, link, preferences):
+    """Forgetting a person may leave an empty list in the preferences of others."""
+    preferences.write(email=True, mute_until="2030-01-01T00:00:00Z", always_from=[], never_from=["tom"])
+    client.post(link(), data=ONE_CLICK)
+    wishes = Preferences.model_validate(preferences(), strict=False)
+    assert (wishes.email, wishes.always_from, wishes.never_from) == (False, (), ("tom",))
+    assert wishes.mute_until is not None
 
 
 @pytest.mark.parametrize("token", FORGED)
