@@ -1,6 +1,5 @@
 """Copies who was forgotten lately: the new Redis must not take these people in, and erases what it has of them."""
 
-from bellhop.clock import Micros
 from bellhop.migration.copied_kinds import KINDS, KindToCopy
 from bellhop.migration.entries_of_keys import EntryDecision, read_as
 from bellhop.migration.merging import Change
@@ -28,11 +27,14 @@ def copy_tombstones(former: Side, new: Side, secret: bytes, *, dry_run: bool) ->
     kind = KINDS["forgotten"]
     assert isinstance(kind, KindToCopy)  # noqa: S101 - the table says so
     (key,) = read_as(former, new, {FORGOTTEN: kind}, secret, remember=not dry_run)
-    all_decisions = map(_forgetting_wins, key.decisions())
-    decisions = [decision for decision in all_decisions if decision.change in (Change.COPIED, Change.REMOVED)]
+    lifted_since = read_time(time) - DAY_US
+    decisions = [
+        decision
+        for decision in map(_forgetting_wins, key.decisions())
+        if decision.change is Change.COPIED or (decision.change is Change.REMOVED and _at(decision) > lifted_since)
+    ]  # after a day, the last pass ended it at the former Redis; the new one makes its own last pass
     if decisions and not dry_run:
-        now = read_time(time)
-        new.run(*(_erasure(decision, now) for decision in decisions), ("EXPIRE", FORGOTTEN_HASH_KEY, SECRET_TTL_S))
+        new.run(*map(_erasure, decisions), ("EXPIRE", FORGOTTEN_HASH_KEY, SECRET_TTL_S))
         entries = [entry for decision in decisions if (entry := decision.to_copy())]
         new.run(copy_entries(FORGOTTEN, key.copied_key, kind.type, key.left_ms, entries))
         new.run(("INCR", FORGOTTEN_LIFTS))
@@ -45,9 +47,13 @@ def _forgetting_wins(decision: EntryDecision) -> EntryDecision:
     return decision._replace(change=Change.COPIED) if is_again else decision
 
 
-def _erasure(decision: EntryDecision, now: Micros) -> RawCommand:
+def _at(decision: EntryDecision) -> float:
+    """Return when the person was forgotten (unix µs)."""
+    return float(decision.former or decision.new or b"0")
+
+
+def _erasure(decision: EntryDecision) -> RawCommand:
     """Return the command that plans a pass over all keys, or ends that: the person registered again."""
-    at = float(decision.former or decision.new or b"0")
-    if decision.change is Change.COPIED or at < now - DAY_US:
-        return ("ZADD", ERASURES, "NX", at, decision.name)
+    if decision.change is Change.COPIED:
+        return ("ZADD", ERASURES, "NX", _at(decision), decision.name)
     return ("ZREM", ERASURES, decision.name)

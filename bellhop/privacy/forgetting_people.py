@@ -1,7 +1,8 @@
 """Forgets a person. Data of the person alone are deleted at once. Passes over all keys replace the person elsewhere.
 
-Redis keeps a tombstone for a day: the keyed hash of the person's id. During that day, web processes replace the id in
-each event that comes in. A process that still had the id in memory may write it meanwhile; a later pass finds that.
+Redis keeps a tombstone until the last pass, a day later, has ended: the keyed hash of the person's id. Until then, web
+processes replace the id in each event that comes in. A process that still had the id in memory may write it meanwhile.
+A later pass finds that.
 """
 
 import secrets
@@ -37,10 +38,10 @@ from bellhop.store.steps import Steps, run_scripts
 
 DAY_US = Micros(24 * 3600 * MICROS_PER_SECOND)
 SECRET_TTL_S = 2 * 24 * 3600
-"""Longer than the tombstones and the last pass."""
-PASSES_AFTER_US = (Micros(0), Micros(600 * MICROS_PER_SECOND), Micros(DAY_US + 600 * MICROS_PER_SECOND))
+"""Longer than the last pass. A tombstone ends after this time even if no worker makes the last pass."""
+PASSES_AFTER_US = (Micros(0), Micros(600 * MICROS_PER_SECOND), DAY_US)
 """When all keys are looked at, after the person was forgotten. By the second pass, every ring that was under way has
-ended; by the third, the tombstone has expired."""
+ended. The third pass ends the tombstone, and not before: a person who registers before that must stop the pass."""
 
 OVERLAP_US = 5 * MICROS_PER_SECOND
 """A tombstone may be written after one with a later time. So the last seconds are read again."""
@@ -66,7 +67,7 @@ def forget(run_all: Together, run: ScriptRunner, tenant: str, user_id: str) -> F
     *_, stored = run_all(
         ("ZADD", FORGOTTEN, now, person.stored()),
         ("ZADD", ERASURES, now, person.stored()),
-        ("ZREMRANGEBYSCORE", FORGOTTEN, "-inf", now - DAY_US),
+        ("ZREMRANGEBYSCORE", FORGOTTEN, "-inf", now - SECRET_TTL_S * MICROS_PER_SECOND),
         ("EXPIRE", FORGOTTEN, SECRET_TTL_S),
         ("HVALS", devices_key(tenant, user_id)),
     )
@@ -78,31 +79,34 @@ def forget(run_all: Together, run: ScriptRunner, tenant: str, user_id: str) -> F
 
 
 def forgotten_at(run_all: Together, tenant: str, user_id: str) -> tuple[Micros, ForgottenPerson] | None:
-    """Return when a person was forgotten, and the person; None if that was not in the last day. Raises RedisError."""
+    """Return when a person was forgotten, and the person; None without a tombstone. Raises RedisError."""
     (secret,) = run_all(("GET", FORGOTTEN_HASH_KEY))
     if secret is None:
         return None
     person = ForgottenPerson.of(bytes(secret), tenant, user_id)
-    score, time = run_all(("ZSCORE", FORGOTTEN, person.stored()), ("TIME",))
-    if score is None or float(score) < read_time(time) - DAY_US:
-        return None
-    return Micros(int(float(score))), person
+    (score,) = run_all(("ZSCORE", FORGOTTEN, person.stored()))
+    return None if score is None else (Micros(int(float(score))), person)
 
 
 def lift(run_all: Together, person: ForgottenPerson) -> None:
     """Delete the tombstone of a person who registered again. Raises redis.exceptions.RedisError."""
-    run_all(("ZREM", FORGOTTEN, person.stored()), ("ZREM", ERASURES, person.stored()), ("INCR", FORGOTTEN_LIFTS))
+    run_all(*_end(person.stored()))
+
+
+def _end(member: str | bytes) -> list[RawCommand]:
+    """Return the commands that delete a tombstone, and the passes that would follow."""
+    return [("ZREM", FORGOTTEN, member), ("ZREM", ERASURES, member), ("INCR", FORGOTTEN_LIFTS)]
 
 
 def forgotten_people(redis: Redis, tenant: str) -> Names:
-    """Return the function that recognizes who was forgotten in the last day, as it is now. Raises RedisError."""
+    """Return the function that recognizes who was forgotten lately, as it is now. Raises RedisError."""
     known = KnownForgotten()
     known.read(redis)
     return known.people.of(tenant)
 
 
 class KnownForgotten:
-    """The people who were forgotten in the last day, as this process knows them. It reads what is new once a second."""
+    """The people who have a tombstone, as this process knows them. It reads what is new once a second."""
 
     def __init__(self) -> None:
         self.people = ForgottenPeople()
@@ -119,18 +123,16 @@ class KnownForgotten:
 
     def _read(self, redis: Redis, since: float) -> bool:
         """Read who was forgotten after `since`; returns False if all must be read again."""
-        secret, lifts, time, new = together(
+        secret, lifts, count, new = together(
             redis,
             ("GET", FORGOTTEN_HASH_KEY),
             ("GET", FORGOTTEN_LIFTS),
-            ("TIME",),
+            ("ZCARD", FORGOTTEN),
             ("ZRANGEBYSCORE", FORGOTTEN, max(since, 0), "+inf", "WITHSCORES"),
         )
-        if self._times and (secret, lifts) != self._version:
+        times = self._times | {member: float(score) for member, score in with_scores(new)}
+        if self._times and ((secret, lifts) != self._version or len(times) != count):
             return False
-        oldest = read_time(time) - DAY_US
-        scores = {member: float(score) for member, score in with_scores(new)}
-        times = {member: at for member, at in (self._times | scores).items() if at > oldest}
         if (secret, lifts) != self._version or times.keys() != self._times.keys():
             self.people = _people(secret, times)
         self._version, self._times = (secret, lifts), times
@@ -148,16 +150,19 @@ def erase_due(among: Sequence[Partition]) -> Steps[Counter[str] | None]:
     (members,) = yield [("ZRANGEBYSCORE", ERASURES, "-inf", now, "LIMIT", 0, MOST_PEOPLE)]
     if not members:
         return None
-    counts = yield from erase(_people(secret, members), among)
-    if counts is None:
-        return Counter()  # the pass stays due
+
+    def still_forgotten() -> Steps[ForgottenPeople]:
+        scores = yield [("ZSCORE", ERASURES, member) for member in members]
+        return _people(secret, (member for member, score in zip(members, scores, strict=True) if score is not None))
+
+    counts = yield from erase(still_forgotten, among)
     times = yield [("ZSCORE", FORGOTTEN, member) for member in members]
-    yield [_next_pass(member, at, now) for member, at in zip(members, times, strict=True)]
+    yield [command for member, at in zip(members, times, strict=True) for command in _after_pass(member, at, now)]
     return counts
 
 
-def _next_pass(member: bytes, at: bytes | float | None, now: Micros) -> RawCommand:
-    """Return the command that plans a person's next pass, or removes the person. Without a tombstone, none follows."""
+def _after_pass(member: bytes, at: bytes | float | None, now: Micros) -> list[RawCommand]:
+    """Return the commands that plan a person's next pass; after the last one, those that end the tombstone."""
     passes = [round(float(at)) + after for after in PASSES_AFTER_US] if at else []
     later = next((moment for moment in passes if moment > now), None)
-    return ("ZREM", ERASURES, member) if later is None else ("ZADD", ERASURES, "XX", "GT", later, member)
+    return _end(member) if later is None else [("ZADD", ERASURES, "XX", "GT", later, member)]

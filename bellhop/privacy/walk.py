@@ -90,22 +90,27 @@ def steps_of_keys(people: People, walk: Walk) -> Steps[tuple[Walk | None, list[F
     return walk_on, found, now
 
 
-def erase(people: People, among: Sequence[Partition]) -> Steps[Counter[str] | None]:
-    """Make the people unreadable in all keys. Returns how many entries were changed, by the start of their keys.
+def erase(read_people: Callable[[], Steps[People]], among: Sequence[Partition]) -> Steps[Counter[str]]:
+    """Make people unreadable in all keys. Returns how many entries were changed, by the start of their keys.
 
-    It returns None if a forgotten person registered again meanwhile: then `people` is outdated.
+    `read_people` is called again if a forgotten person registered again meanwhile. Then this step begins anew, and the
+    pass goes on for the others.
     """
     counts: Counter[str] = Counter()
     (lifts,) = yield [("GET", FORGOTTEN_LIFTS)]
+    people = yield from read_people()
     walk: Walk | None = walk_over(STARTS, among, KEYS_AT_ONCE)
     while walk:
-        walk, found, now = yield from steps_of_keys(people, walk)
+        walk_on, found, now = yield from steps_of_keys(people, walk)
         for key in found:
             (lifts_now,) = yield [("GET", FORGOTTEN_LIFTS)]
             if lifts_now != lifts:
-                return None
+                lifts, people = lifts_now, (yield from read_people())
+                break
             answers = yield from _change(key, now)
             counts[key.kind.start] += sum(answer for answer in answers if isinstance(answer, int))
+        else:
+            walk = walk_on
     return counts
 
 

@@ -7,11 +7,11 @@ import pytest
 from click.testing import CliRunner
 
 from bellhop.cli import main
-from bellhop.privacy.forgetting_people import erase_due, forget, forgotten_at, lift
+from bellhop.privacy.forgetting_people import DAY_US, erase_due, forget, forgotten_at, lift
 from bellhop.store import registry
 from bellhop.store.blocking_client import run_script, together
 from bellhop.store.homes import ALONE
-from bellhop.store.keys import ERASURE_TURN, ERASURES, devices_key, owner_key, trail_key, user_key
+from bellhop.store.keys import ERASURE_TURN, ERASURES, FORGOTTEN, devices_key, owner_key, trail_key, user_key
 from bellhop.store.scripts import Command, by_source
 from bellhop.store.steps import run_blocking
 from bellhop.trail import UserSettled, encode
@@ -93,6 +93,31 @@ def test_who_is_back_during_a_pass_keeps_the_new_device(redis_client, forget_jan
     assert redis_client.get(owner_key("default", phone.key)) == b"jane"
     run_blocking(erase_due(ALONE), redis_client)
     assert redis_client.exists(devices_key("default", "jane"), user_key("default", "jane")) >= 1
+
+
+def test_a_pass_goes_on_for_others_if_one_person_is_back(redis_client, forget_jane):
+    """Otherwise somebody who is forgotten and comes back, again and again, would keep the data of all others."""
+    trails = [trail_key("default", f"default:{number}") for number in range(3)]
+    for trail in trails:
+        redis_client.rpush(trail, *map(settled, ("jane", "ben")))
+    forget_jane()
+    ben = forget(partial(together, redis_client), partial(run_script, redis_client), "default", "ben")
+    run_with(redis_client, lambda: lift(partial(together, redis_client), ben))
+    lines = [line for trail in trails for line in redis_client.lrange(trail, 0, -1)]
+    assert lines.count(settled("jane").encode()) == 0
+    assert lines.count(settled("ben").encode()) == 2, "the first change was under way"
+
+
+def test_who_is_back_a_day_later_is_not_erased(redis_client, forget_jane):
+    """The last pass may begin late, and takes long where there are many keys."""
+    phone, run_all = a_device("jane", registered_at=5), partial(together, redis_client)
+    forget_jane()
+    for key in (FORGOTTEN, ERASURES):
+        redis_client.zincrby(key, -DAY_US - 300_000_000, redis_client.zrange(key, 0, 0)[0])
+    lift(run_all, forgotten_at(run_all, "default", "jane")[1])
+    run_blocking(registry.register("default", phone), redis_client)
+    run_blocking(erase_due(ALONE), redis_client)
+    assert registry.decode(redis_client.hvals(devices_key("default", "jane"))) == [phone]
 
 
 def test_a_key_of_another_type_stops_no_pass(redis_client, forget_jane):
