@@ -88,7 +88,7 @@ class PhoneHealth(BaseModel):
     ring_volume: Annotated[int, Field(ge=0, le=100)] | None = None
     """Android: the volume of the ringtone, in percent."""
     callkit_error: Annotated[int, Field(ge=0, le=99)] | None = None
-    """iOS: CallKit's error for the last call (CXErrorCodeIncomingCallError); null if CallKit accepted the call."""
+    """iOS: CallKit's error for the last call (CXErrorCodeIncomingCallError). A receipt with `rang` ends it."""
     telecom_error: bool | None = None
     """Android: whether Telecom refused the last call."""
 

@@ -90,6 +90,17 @@ async def test_the_first_and_the_last_receipt_are_kept(note, record):
     assert (await record())[-3:-1] == ("rang", "")
 
 
+@pytest.mark.usefixtures("registered")
+async def test_a_phone_that_rang_has_no_callkit_error_any_more(note, record):
+    refused, known = PhoneHealth(os="ios", callkit_error=1), PhoneHealth(os="ios")
+    for number, (event, health) in enumerate([("not_shown", refused), ("declined", None), ("rang", known)]):
+        assert (await record()).health.callkit_error == (None if number == 0 else 1)
+        await note(phones.note_receipt, NOW + number * MINUTE, round_started_at=number, event=event, health=health)
+    assert (await record()).health == known
+    await note(phones.note_receipt, NOW + 5 * MINUTE, round_started_at=5, event="not_shown", health=refused)
+    assert (await record()).since_ms == {"os": NOW // 1000, "callkit_error": (NOW + 5 * MINUTE) // 1000}
+
+
 async def test_nothing_is_kept_for_a_device_of_somebody_else(note, store):
     assert (await note(phones.note_health, NOW, PhoneHealth(os="ios"))).known is False
     await run_steps(registry.register("default", PHONE), store)

@@ -22,6 +22,9 @@ for _, name in ipairs({ 'health', 'since' }) do
   if type(record[name]) ~= 'table' then record[name] = {} end
 end
 local report = object(ARGV[3] ~= '' and ARGV[3] or nil)
+if ARGV[4] == 'rang' then  -- CallKit took this call, so its error for an earlier one is over
+  record.health.callkit_error, record.since.callkit_error = nil, nil
+end
 for name, value in pairs(report) do
   if record.health[name] ~= value or not record.since[name] then record.since[name] = now end
   record.health[name] = value
