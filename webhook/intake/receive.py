@@ -141,7 +141,7 @@ def _receive(
     arrival = intake.clocks[tenant].beside(home).at_arrival(event.at, now, may_be_late=may_be_late)
     if isinstance(event, UserChanged):
         is_forgotten = bool(intake.forgotten.people.of(tenant)(event.user_id))
-        verdict = apply_user_event(intake.redis, tenant, event, arrival.now, is_forgotten=is_forgotten)
+        verdict = apply_user_event(intake.redis, tenant, event, arrival, is_forgotten=is_forgotten)
     else:
         apply_event = _apply_where_known if intake.former and event.cid else _apply
         verdict = apply_event(intake, tenant, webhook_id, claim, event, arrival, attempt)

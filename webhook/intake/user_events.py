@@ -13,19 +13,21 @@ from bellhop.store.keys import devices_key, held_back_key, user_key
 from bellhop.store.steps import run_scripts
 from webhook.intake.apply import Verdict
 from webhook.intake.events import Event, UserChanged
+from webhook.intake.stream_clock import StreamTime
 from webhook.intake_redis import IntakeRedis
 
 log = structlog.get_logger()
 
 
 def apply_user_event(
-    redis: IntakeRedis, tenant: str, event: UserChanged, now: Micros, *, is_forgotten: bool = False
+    redis: IntakeRedis, tenant: str, event: UserChanged, arrival: StreamTime, *, is_forgotten: bool = False
 ) -> Verdict:
     """Apply the event. A late event does not bring a forgotten user back. Raises redis.exceptions.RedisError."""
-    at = clamp_stamp(event.at, now)
-    times = {name: clamp_stamp(moment, now) for name, moment in _times(event, at)}
+    at = clamp_stamp(event.at, arrival.now)
+    times = {name: clamp_stamp(moment, arrival.now) for name, moment in _times(event, at)}
     if event.type == "user.deleted":
-        return Verdict.TAKEN if _forget(redis, tenant, event.user_id, at) else Verdict.ALREADY
+        is_new = _forget(redis, tenant, event.user_id, at, Micros(at + arrival.redis_ahead_us))
+        return Verdict.TAKEN if is_new else Verdict.ALREADY
     if is_forgotten or not times:
         return Verdict.IGNORED
     redis.run(registry.stamp_user(tenant, event.user_id, times))
@@ -55,25 +57,26 @@ def _times(event: UserChanged, at: Micros) -> list[tuple[str, Micros]]:
     return [(name, moment) for name, moment in times if moment is not None]
 
 
-def _forget(redis: IntakeRedis, tenant: str, user_id: str, at: Micros) -> bool:
+def _forget(redis: IntakeRedis, tenant: str, user_id: str, at: Micros, redis_at: Micros) -> bool:
     """Forget a user whom Stream deleted (`bellhop.privacy.forgetting_people`); returns False if that was done before.
 
-    A device that was registered later belongs to a new user with the same id, whose data stays.
+    A device that was registered later belongs to a new user with the same id, whose data stays. `at` and `redis_at`:
+    when the user was deleted, by Stream's clock and by Redis's, which stamps devices.
     """
     forgotten = forgotten_at(redis.together, tenant, user_id)
-    if forgotten and forgotten[0] >= at:
+    if forgotten and forgotten[0] >= redis_at:
         return False
     user = user_key(tenant, user_id)
     done, stored = redis.together(("HGET", user, "deleted"), ("HVALS", devices_key(tenant, user_id)))
     if done and int(done) >= at:
         return False
     devices = registry.decode(stored)
-    if not any(device.registered_at > at for device in devices):
+    if not any(device.registered_at > redis_at for device in devices):
         person = forget(redis.together, redis.run, tenant, user_id)
         log.info("user_deleted", pseudonym=person.pseudonym)
         return True
     for device in devices:
-        if device.registered_at <= at:
+        if device.registered_at <= redis_at:
             run_scripts(registry.remove(tenant, device), redis.run)
     own = ("contact", "preferences", "deactivated", "reactivated", unreachable_devices.FIELD, disabled_phones.FIELD)
     redis.call("HDEL", user, *own)

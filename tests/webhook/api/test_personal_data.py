@@ -7,11 +7,15 @@ from datetime import UTC, datetime
 import jwt
 import pytest
 
-from bellhop.clock import MICROS_PER_SECOND
-from bellhop.store import registry
+from bellhop.clock import MICROS_PER_SECOND, as_datetime
+from bellhop.domain.clock_offset import ClockOffset
+from bellhop.store import clock_differences, registry
+from bellhop.store.blocking_client import together
+from bellhop.store.homes import ALONE
 from bellhop.store.keys import ERASURES, FORGOTTEN, devices_key, user_key
 from bellhop.store.redis_clock import read_time
-from tests.factories import web_settings
+from bellhop.store.steps import run_blocking
+from tests.factories import a_device, web_settings
 from webhook.app import create_app
 from webhook.intake.receive import receive
 
@@ -101,5 +105,21 @@ def test_stream_deletes_a_user(app, ask, redis_client):
         return receive(intake, "default", json.dumps(deleted).encode(), f"{time.time()}", now, 1)["status"]
 
     assert (post(), post()) == ("taken", "already")
+    assert not redis_client.exists(devices_key("default", "jane"), user_key("default", "jane"))
+    assert redis_client.zcard(ERASURES) == 1
+
+
+@pytest.mark.parametrize("ahead_s", [0, 300])
+def test_a_deleted_user_is_forgotten_if_redis_is_ahead(app, ask, redis_client, ahead_s):
+    """The device was registered a minute before, by Redis's clock: later than the deletion, by Stream's clock."""
+    context, ahead_us = app.extensions["context"], ahead_s * MICROS_PER_SECOND
+    now = context.now()
+    known = ClockOffset(ahead_us, fitted_at=now, least_us=ahead_us, least_since=now)
+    together(redis_client, *clock_differences.write("default", known, ALONE[0]))
+    device = a_device("jane", registered_at=now - 60 * MICROS_PER_SECOND)
+    run_blocking(registry.register("default", device), redis_client)
+    created_at = as_datetime(now - ahead_us).isoformat()
+    deleted = json.dumps({"type": "user.deleted", "created_at": created_at, "user": {"id": "jane"}}).encode()
+    assert receive(context.intake, "default", deleted, "w-1", now, 1)["status"] == "taken"
     assert not redis_client.exists(devices_key("default", "jane"), user_key("default", "jane"))
     assert redis_client.zcard(ERASURES) == 1
