@@ -38,7 +38,7 @@ KINDS: dict[str, KindToCopy | str] = {
     **dict.fromkeys(("rings-of", "rings-open", "rings-by", "rings-to", "held-back", "announced"), _EXPIRES),
     **dict.fromkeys(("fetched", "writes", "test-rings", "mails-by", "mails-to", "fetches", "questions"), _EXPIRES),
     **dict.fromkeys(("turned-away", "last-hour", "brake", "tokens", "console", "check", "check-runs"), _EXPIRES),
-    **dict.fromkeys(("export-runs", "erasure-turn", "unused-data-turn"), _EXPIRES),
+    **dict.fromkeys(("exports", "export-runs", "erasure-turn", "unused-data-turn"), _EXPIRES),
     **dict.fromkeys(("worker", "workers", "status", "buried", "worker-failed", "foreign-workers"), _OF_PROCESSES),
     **dict.fromkeys(("web-processes", "last-check", "last-webhook", "stream-clock", "missed-seen"), _OF_PROCESSES),
     "apns-token": "workers make another one",

@@ -64,6 +64,7 @@ KEY_KINDS = (
     _of_user(keys.lookup_key("", ""), "string", "that the user's devices were looked up at Stream"),
     _of_user(keys.writes_key("", "", 0), "string", "how many changes the user made in a minute", "minute"),
     _of_user(keys.test_rings_key("", "", 0), "string", "how many test rings the user had in a minute", "minute"),
+    _of_user(keys.exports_key("", "", 0), "string", "how many exports the user asked for in an hour", "hour"),
     _of_user(keys.rings_by_key("", "", 0), "hash", "rings that the user began in a minute", "minute"),
     _of_user(keys.rings_to_key("", "", 0), "hash", "rings for the user in a minute", "minute"),
     _of_user(keys.emails_by_key("", "", 0), "set", "e-mails of an hour about calls of the user", "hour"),

@@ -46,7 +46,7 @@ _RULES: dict[str, _Rule] = {
     **_rules(_Rule("call", behind=1), "round", "rings-of"),
     **_rules(_Rule("call", before=1), "outbox", "draining"),
     **_rules(_Rule("user"), "devices", "person", "phones", "held-back", "calls-of", "missed", "fetched"),
-    **_rules(_Rule("user", behind=1), "writes", "test-rings", "rings-by", "rings-to", "mails-by"),
+    **_rules(_Rule("user", behind=1), "writes", "test-rings", "exports", "rings-by", "rings-to", "mails-by"),
     **_rules(_Rule("token"), "token"),
     **_rules(_Rule("address"), "unsubscribed"),
     **_rules(_Rule("address", behind=1), "mails-to"),

@@ -178,6 +178,11 @@ def test_rings_key(tenant: str, user_id: str, minute: int) -> str:
     return f"bellhop:test-rings:{tenant}:{user_id}:{minute}"
 
 
+def exports_key(tenant: str, user_id: str, hour: int) -> str:
+    """A counter: the exports that the user asked for in this hour."""
+    return f"bellhop:exports:{tenant}:{user_id}:{hour}"
+
+
 def email_key(email_id: str) -> str:
     """A hash: an e-mail that collects missed calls, waits, or is being sent. Its id ends with the name of its home
     (`bellhop.store.email_scripts.new_email_id`); ids of older versions, 32 digits, do not."""

@@ -142,7 +142,7 @@ def _authorize(user_id: str, *, writes: bool, keeps: bool) -> ApiRequest:
     if keeps:
         _admit_forgotten(api_request, requester)
     if writes and api_request.by_user:  # a server token has no limit
-        limit_per_minute(api_request, writes_key, context.writes_per_minute)
+        limit_requests(api_request, writes_key, context.writes_per_minute)
     return api_request
 
 
@@ -196,16 +196,18 @@ def _target_user(user_id: str, requester: Requester) -> str:
         raise ApiError(ApiErrorKind.NOT_FOUND) from None
 
 
-def limit_per_minute(api_request: ApiRequest, key: Callable[[str, str, int], str], most: int) -> None:
-    """Raise ApiError after `most` requests about one user in one minute of the clock.
+def limit_requests(
+    api_request: ApiRequest, key: Callable[[str, str, int], str], most: int, period_s: int = MINUTE_S
+) -> None:
+    """Raise ApiError after `most` requests about one user in one minute of the clock, or in another period.
 
-    `key` builds the key of their count from the tenant, the user and the minute.
+    `key` builds the key of their count from the tenant, the user and the number of the period.
     """
-    minute, second = divmod(int(time.time()), MINUTE_S)
-    count = key(api_request.tenant, api_request.user_id, minute)
-    _, made = together(api_request.context.redis, ("SET", count, 0, "NX", "EX", 2 * MINUTE_S), ("INCR", count))
+    period, second = divmod(int(time.time()), period_s)
+    count = key(api_request.tenant, api_request.user_id, period)
+    _, made = together(api_request.context.redis, ("SET", count, 0, "NX", "EX", 2 * period_s), ("INCR", count))
     if made > most:
-        raise ApiError(ApiErrorKind.RATE_LIMITED, headers={"Retry-After": str(MINUTE_S - second)})
+        raise ApiError(ApiErrorKind.RATE_LIMITED, headers={"Retry-After": str(period_s - second)})
 
 
 def _read_body(body_type: TypeAdapter[Any]) -> Any:

@@ -11,14 +11,16 @@ from bellhop.field_docs import DocumentedModel
 from bellhop.privacy.forgetting_people import forget
 from bellhop.privacy.person_export import PersonExport, export
 from bellhop.store.blocking_client import partitions_of, together
-from bellhop.store.keys import EXPORT_RUNS
+from bellhop.store.keys import EXPORT_RUNS, exports_key
 from bellhop.store.steps import run_blocking
-from webhook.api.operation import ApiRequest, Operations
+from webhook.api.operation import ApiRequest, Operations, limit_requests
 from webhook.api_errors import ApiError, ApiErrorKind
 
 EXPORT_LASTS_S = 120
 """After this time without an end, another export may begin: the process may have died."""
 TRY_AGAIN_S = 5
+MOST_PER_HOUR, HOUR_S = 3, 3600
+"""How many exports a user's own token gets in an hour: each reads all keys, and keeps others from exporting."""
 
 blueprint = Blueprint("personal_data", __name__, url_prefix="/v1")
 operations = Operations(blueprint, "Privacy")
@@ -47,13 +49,20 @@ def forget_user(request: ApiRequest) -> ErasureBegun:
     return ErasureBegun(pseudonym=person.pseudonym)
 
 
-@operations.operation("GET", "/users/{user_id}/export", answer=PersonExport, errors=(ApiErrorKind.TOO_MANY_EXPORTS,))
+@operations.operation(
+    "GET",
+    "/users/{user_id}/export",
+    answer=PersonExport,
+    errors=(ApiErrorKind.TOO_MANY_EXPORTS, ApiErrorKind.RATE_LIMITED),
+)
 def export_user(request: ApiRequest) -> PersonExport:
     """Export all that is kept of a person. It reads all keys, so one export runs at a time."""
     redis = request.context.redis
     if not redis.set(EXPORT_RUNS, "1", nx=True, ex=EXPORT_LASTS_S):
         raise ApiError(ApiErrorKind.TOO_MANY_EXPORTS, headers={"Retry-After": str(TRY_AGAIN_S)})
     try:
+        if request.by_user:
+            limit_requests(request, exports_key, MOST_PER_HOUR, HOUR_S)
         return run_blocking(export(request.tenant, request.user_id, partitions_of(redis)), redis)
     finally:
         redis.delete(EXPORT_RUNS)

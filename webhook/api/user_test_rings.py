@@ -26,7 +26,7 @@ from bellhop.store.stored_trail import read_stored_trail
 from bellhop.telemetry import metrics
 from bellhop.telemetry.correlation import origin
 from bellhop.trail import PhoneRang, PhoneReported, WebhookReceived, encode, read_trail
-from webhook.api.operation import ApiRequest, Operations, limit_per_minute
+from webhook.api.operation import ApiRequest, Operations, limit_requests
 from webhook.api_errors import ApiError, ApiErrorKind
 from webhook.intake.apply import webhook_digest
 from webhook.intake.stream_clock import StreamTime
@@ -110,7 +110,7 @@ def start_test_ring(request: ApiRequest, wanted: RingToTest) -> StartedTest:
 
 def begin_test_ring(request: ApiRequest, test_id: str, asked_by: AskedBy, shown_cid: str = "") -> Round:
     """Begin a test ring. Raises ApiError if there were too many in this minute."""
-    limit_per_minute(request, test_rings_key, MOST_PER_MINUTE)
+    limit_requests(request, test_rings_key, MOST_PER_MINUTE)
     arrival = _now(request, test_id)
     round_ = round_of_test.round_of_test(request.tenant, request.user_id, arrival.now, test_id, shown_cid)
     _begin(request, round_, arrival)

@@ -184,7 +184,7 @@ class History:
             run_blocking(adding, self.client)
             self.run(count_for_caller(round_, 1))
             self.run(email_scripts.count_email(keys.emails_by_key("default", caller, 1), f"{number}", 9))
-            for key in (keys.writes_key, keys.test_rings_key):
+            for key in (keys.writes_key, keys.test_rings_key, keys.exports_key):
                 self.client.incr(key("default", callee, 1))
             self.client.set(keys.lookup_key("default", callee), "done", ex=60)
             self.client.zadd(keys.missed_calls_key("default", callee), {round_.cid: 1})

@@ -59,6 +59,7 @@ HOMES = {
         "fetched:",
         "writes:",
         "test-rings:",
+        "exports:",
         "rings-by:",
         "rings-to:",
         "mails-by:",

@@ -91,6 +91,16 @@ def test_an_export_has_what_is_kept_and_one_runs_at_a_time(ask, redis_client):
     assert (answer.status_code, answer.headers["Retry-After"]) == (429, "5")
 
 
+def test_one_user_cannot_export_all_the_time(ask, redis_client):
+    me = {"user_id": "jane", "iat": int(time.time())}
+    assert [ask("GET", "me/export", me).status_code for _ in range(5)] == [200, 200, 200, 429, 429]
+    refused = ask("GET", "me/export", me)
+    assert refused.json["type"].endswith("too-many-writes")
+    assert 0 < int(refused.headers["Retry-After"]) <= 3600
+    for claims, path in (({"user_id": "ben"}, "me/export"), (SERVER, "jane/export")):
+        assert ask("GET", path, claims).status_code == 200, "others do not wait"
+
+
 def test_stream_deletes_a_user(app, ask, redis_client):
     intake, me = app.extensions["context"].intake, {"user_id": "jane", "iat": int(time.time())}
     ask("POST", "me/devices", me, json=DEVICE)
