@@ -20,7 +20,6 @@ from bellhop.clock import from_nanoseconds
 from bellhop.domain.device import Device, Provider
 from bellhop.domain.web_push import UNKNOWN_PUSH_SERVICE, service_of
 from bellhop.privacy.forgetting_people import forgotten_people
-from bellhop.privacy.people import Names
 from bellhop.store import registry
 from bellhop.store.blocking_client import run_script
 from bellhop.store.redis_clock import read_time
@@ -57,10 +56,9 @@ def command(file: IO[bytes], tenant: str) -> None:
     settings = load_settings()
     tenant, redis = select_tenant(settings, tenant), connect(settings)
     done, hears = _Imported(), audience(settings)
-    is_forgotten = forgotten_people(redis, tenant)
     with progress(_lines(file), "lines", _count(file), done.stopped) as lines:
         for batch in _batches(lines):
-            registered = _register(redis, tenant, batch, done, settings.web_push_services, is_forgotten)
+            registered = _register(redis, tenant, batch, done, settings.web_push_services)
             announce(redis, hears, tenant, registered)
     warn_about_apps(redis, settings, done.apps)
     click.echo(f"{done.registered} registered, {done.left_out} left out")
@@ -108,15 +106,11 @@ def _batches(lines: Iterable[bytes]) -> Iterator[list[bytes]]:
 
 
 def _register(
-    redis: Redis,
-    tenant: str,
-    lines: Sequence[bytes],
-    done: _Imported,
-    services: Sequence[str],
-    is_forgotten: Names,
+    redis: Redis, tenant: str, lines: Sequence[bytes], done: _Imported, services: Sequence[str]
 ) -> list[Registered]:
     """Register the devices of some lines, and report the lines that are invalid."""
     devices, left_out = [], 0
+    is_forgotten = forgotten_people(redis, tenant)
     for number, line in enumerate(lines, done.lines + 1):
         if not line.strip():
             continue

@@ -115,7 +115,6 @@ class _Import:
     def __init__(self, settings: Settings, app: StreamApp, apps: DeviceApps, environment: Environment) -> None:
         self._settings, self._app, self._apps, self._environment = settings, app, apps, environment
         self._redis, self._hears = connect(settings), audience(settings)
-        self._is_forgotten = forgotten_people(self._redis, app.tenant)
         self._imported_apps: set[tuple[Provider, str]] = set()
         self._reached = False
         """Whether Stream has answered any request."""
@@ -173,7 +172,7 @@ class _Import:
         loop = asyncio.get_running_loop()
         ready_at = loop.time()
         for user_id in users:
-            if self._is_forgotten(user_id):
+            if forgotten_people(self._redis, self._app.tenant)(user_id):
                 self._leave_out(user_id, FORGOTTEN_LATELY)
                 continue
             await asyncio.sleep(ready_at - loop.time())

@@ -126,6 +126,21 @@ async def test_it_brings_no_forgotten_person_back(bellhop, redis_url):
     assert stored(redis_url, "jane") == []
 
 
+async def test_it_knows_who_is_forgotten_while_it_runs(bellhop, redis_url):
+    class Devices(dict):
+        def get(self, user, default=None):
+            with redis.Redis.from_url(redis_url) as client:
+                forget(partial(together, client), partial(run_script, client), "default", "jane")
+            return super().get(user, default)
+
+    async with StreamApiStandIn(KEY, SECRET) as stream:
+        stream.devices = Devices(jane=[fcm("a")], ben=[fcm("b")])
+        status, _, complaints = await bellhop(stream, "ben", "jane", "--per-minute", "10000", *APPS)
+    assert (status, [user for _, user, _ in stream.asked]) == (1, ["ben"])
+    assert "jane: the user was forgotten" in complaints
+    assert stored(redis_url, "jane") == []
+
+
 async def test_running_it_twice_changes_nothing(bellhop, redis_url, listed):
     async with StreamApiStandIn(KEY, SECRET) as stream:
         stream.devices["ben-osei"] = listed
