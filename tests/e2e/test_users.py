@@ -99,6 +99,16 @@ async def test_a_revoked_token_is_refused(installation, name):
     assert await Client(installation).devices(name) == []
 
 
+async def test_a_token_of_the_second_of_a_revocation_is_new(installation, name):
+    """A backend revokes all tokens and makes a new one at once. `iat` has whole seconds, Stream's time has parts."""
+    now = int(time.time())
+    user = {"id": name, "revoke_tokens_issued_before": datetime.fromtimestamp(now - 30 + 0.7, UTC).isoformat()}
+    changed = {"type": "user.updated", "created_at": datetime.now(UTC).isoformat(), "user": user}
+    assert (await installation.stream.post(changed)).body["status"] == "taken"
+    assert await Client(installation, name, iat=now - 30).devices() == []
+    assert await Client(installation, name, iat=now - 31)("GET", "me/devices", 401) is ApiErrorKind.REVOKED_TOKEN
+
+
 @pytest.mark.parametrize("place", ["user", "member", "creator"])
 async def test_an_event_of_a_call_revokes_tokens_too(installation, name, place):
     now = int(time.time())

@@ -168,12 +168,12 @@ def refuse_revoked_token(context: WebContext, requester: Requester) -> None:
     """Refuse a user token that Stream has revoked.
 
     Stream revokes all tokens of a user that were issued before a certain time. Then a token without a time of issue is
-    refused too.
+    refused too. `iat` has whole seconds, so a token of the same second counts as new: it may have been made after that.
     """
     if requester.user_id is None:
         return
     stored: Any = context.redis.hget(user_key(requester.tenant, requester.user_id), "revoked")
-    if stored and _is_older(requester, int(stored)):
+    if stored and _is_older(requester, int(stored) // MICROS_PER_SECOND * MICROS_PER_SECOND):
         raise ApiError(ApiErrorKind.REVOKED_TOKEN)
 
 
