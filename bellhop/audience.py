@@ -87,6 +87,8 @@ class Audience(NamedTuple):
             item["because_field"], item["because"] = announcement.because
         if announcement.needs_ringing:
             item["while_ringing"] = announcement.user_id
+        if announcement.outlives_round:
+            item["outlives_round"] = "1"
         if self.live:
             item["channel"] = live_channel(announcement.tenant, announcement.subject)
         return item

@@ -113,6 +113,12 @@ class Announcement:
         return self.type in (AnnouncementType.RINGING, AnnouncementType.UNREACHABLE)
 
     @property
+    def outlives_round(self) -> bool:
+        """Whether it is announced even if Redis has forgotten the round: an e-mail may be sent a day later. Without the
+        round, each repeat is announced, with the same id."""
+        return self.type is AnnouncementType.MISSED_NOTICE
+
+    @property
     def public(self) -> dict[str, Any]:
         """The public document."""
         return {"id": self.id, "type": self.type, "timestamp": iso(self.at), "data": self.data}

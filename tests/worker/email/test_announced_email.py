@@ -29,3 +29,14 @@ async def test_each_call_of_an_accepted_email_is_announced_once(store):
         "ben",
         "email",
     )
+
+
+async def test_an_email_after_its_round_has_expired_is_announced(store):
+    """Redis keeps a round for two hours after the call. An e-mail may wait for a day, and be tried for another."""
+    call = a_queued_round("ben")
+    results = [EmailResult(call, AttemptResult(Outcome.MAIL_ACCEPTED))]
+    await EmailStore(store, "w-1", 0, audience=ALL).record_attempt("1", "run", results)
+    told = await store.call("LRANGE", outbox_key("backend", call.tenant, call.cid), 0, -1)
+    assert [json.loads(document)["type"] for document in told] == ["call.missed_notice"]
+    round_id = round_key(call.tenant, call.cid, call.started_at)
+    assert await store.call("EXISTS", round_id) == 0, "it would have no expiry"

@@ -35,10 +35,11 @@ local function put_in_outbox(outbox, document, now)
   redis.call('EXPIRE', draining, outbox.keep_s)
 end
 
--- Returns whether the fact was announced now. A round that has expired is not created again.
+-- Returns whether the fact was announced now. A round that has expired is not created again: each repeat of a fact that outlives
+-- its round is then announced.
 local function announce(round, item, now)
   local known = redis.call('HMGET', round, 'facts', item.field, unpack(item.unless))
-  if not known[1] then return false end
+  if not known[1] and not item.outlives_round then return false end
   for i = 2, #known do
     if known[i] then return false end
   end
@@ -48,6 +49,6 @@ local function announce(round, item, now)
   -- This comes last: if a command before it fails, the fact is announced again.
   local fields = { item.field, item.at }
   if item.because then fields[3], fields[4] = item.because_field, item.because end
-  redis.call('HSET', round, unpack(fields))
+  if known[1] then redis.call('HSET', round, unpack(fields)) end
   return true
 end
