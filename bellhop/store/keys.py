@@ -213,7 +213,7 @@ def emails_to_key(mailbox_hash: str, hour_s: int) -> str:
 
 
 def unsubscribed_key(mailbox_hash: str) -> str:
-    """A string that exists if somebody with this address unsubscribed it."""
+    """A string that exists if somebody with this address unsubscribed it: 1, or its hashes by all secrets."""
     return f"bellhop:unsubscribed:{mailbox_hash}"
 
 

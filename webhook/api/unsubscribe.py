@@ -20,6 +20,7 @@ from bellhop.i18n.templates import Templates
 from bellhop.i18n.texts import Texts
 from bellhop.settings import Settings
 from bellhop.store import registry
+from bellhop.store.blocking_client import together
 from bellhop.store.keys import unsubscribed_key, user_key
 from webhook.context import web_context
 
@@ -82,11 +83,13 @@ def _address() -> str:
 
 def _switch_address(address: str, *, on: bool) -> None:
     """Unsubscribe an address for all users, until its owner takes that back on the same page. No event changes it."""
-    key = unsubscribed_key(address)
+    key, redis = unsubscribed_key(address), web_context().redis
     if on:
-        web_context().redis.delete(key)
+        stored: Any = redis.get(key)
+        others = map(unsubscribed_key, (stored or b"").decode().split())
+        together(redis, *(("DEL", same_address) for same_address in {key, *others}))
     else:
-        web_context().redis.set(key, 1)
+        redis.set(key, 1, nx=True)
 
 
 def _invalid() -> Response:

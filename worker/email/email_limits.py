@@ -49,10 +49,16 @@ class EmailLimits:
         return None
 
     async def _is_unsubscribed(self, hashes: list[str]) -> bool:
+        """`hashes`: of the address, one by each secret.
+
+        If one of them is stored, all are, each with all of them: so an unsubscribed address stays so when an old secret
+        is removed, and the page of any e-mail to it can take that back.
+        """
         keys = [unsubscribed_key(digest) for digest in hashes]
         found = await until_redis_answers(lambda: self.store.together(*(("EXISTS", key) for key in keys)))
-        if any(found) and not found[0]:  # known by an older secret only: keep it when that secret is removed
-            await until_redis_answers(lambda: self.store.call("SET", keys[0], 1))
+        if any(found) and len(hashes) > 1:
+            marks = [("SET", key, " ".join(hashes)) for key in keys]
+            await until_redis_answers(lambda: self.store.together(*marks))
         return any(found)
 
     async def _count(self, key: str, email_id: str, most: int) -> bool:

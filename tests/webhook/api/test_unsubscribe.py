@@ -8,12 +8,14 @@ import redis
 from pydantic import SecretStr
 
 from bellhop.domain.mailbox import MailboxHashes
+from bellhop.domain.outcomes import Outcome
 from bellhop.domain.unsubscribe_link import Subscriber, UnsubscribeLinks
 from bellhop.domain.user import Preferences
 from bellhop.settings import Settings
 from bellhop.store.keys import unsubscribed_key, user_key
-from tests.factories import web_settings
+from tests.factories import a_queued_round, web_settings
 from webhook.app import create_app
+from worker.email.email_limits import EmailLimits
 
 ONE_CLICK = {"List-Unsubscribe": "One-Click"}
 SECRETS = ["the-first-secret-of-none", "the-second-secret-of-none"]
@@ -145,6 +147,22 @@ def test_only_the_page_takes_an_unsubscribe_back(client, link, preferences, redi
     client.post(link(address=BEN), data={"emails": "on"})
     assert not unsubscribed(redis_url, BEN, SECRETS)
     assert "You will get no more e-mails" not in client.get(link(address=BEN)).text
+
+
+@pytest.mark.parametrize("off_by", [0, 1])
+@pytest.mark.parametrize("on_by", [0, 1])
+async def test_emails_are_on_again_while_a_secret_is_rotated(client, link, settings, store, off_by, on_by):
+    """Redis has the address under the hashes of both secrets, once an e-mail to it was due."""
+    call, secrets = a_queued_round("ben"), settings.mail_secret
+    limits = EmailLimits(store, MailboxHashes(secrets), 10, 10)
+    one_click = {"path": link(address=BEN, secrets=secrets[off_by:]), "data": ONE_CLICK}
+    client.post(**one_click)
+    assert await limits.refusal("1", call, BEN, counts=True) is Outcome.UNSUBSCRIBED
+    client.post(**one_click)
+    page = link(address=BEN, secrets=secrets[on_by:])
+    assert "You will get no more e-mails" in client.get(page).text
+    client.post(page, data={"emails": "on"})
+    assert await limits.refusal("2", call, BEN, counts=True) is None
 
 
 @pytest.mark.parametrize("forged", ["", "x", "*", "a" * 31, "a" * 33, "A" * 32, "é" * 32, "a" * 31 + "%0a"])
