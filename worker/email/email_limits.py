@@ -39,13 +39,14 @@ class EmailLimits:
         if not counts:
             return None
         hour_s = int(time.time() // HOUR_S) * HOUR_S
-        if not await self._count(emails_to_key(hashes[0], hour_s), email_id, self.per_address):
-            TURNED_AWAY.add(Outcome.MAIL_ADDRESS_LIMIT)
-            return Outcome.MAIL_ADDRESS_LIMIT
+        # The caller comes first: refused e-mails about this caller must not use up the address for other callers.
         by_caller = emails_by_key(latest.tenant, latest.caller_id, hour_s)
         if latest.caller_id and not await self._count(by_caller, email_id, self.per_caller):
             TURNED_AWAY.add(Outcome.MAIL_CALLER_LIMIT)
             return Outcome.MAIL_CALLER_LIMIT
+        if not await self._count(emails_to_key(hashes[0], hour_s), email_id, self.per_address):
+            TURNED_AWAY.add(Outcome.MAIL_ADDRESS_LIMIT)
+            return Outcome.MAIL_ADDRESS_LIMIT
         return None
 
     async def _is_unsubscribed(self, hashes: list[str]) -> bool:

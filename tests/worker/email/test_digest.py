@@ -673,6 +673,17 @@ async def test_one_caller_leads_to_few_emails(worker, server, one_minute):
     assert any("BELLHOP_MAIL_PER_CALLER_HOUR" in sentence for sentence in words)
 
 
+async def test_a_caller_at_the_limit_uses_up_no_address(worker, server, one_minute):
+    """Otherwise one user could keep all others' missed calls from an address."""
+    digest = worker.mail(per_caller=1, per_address=2)
+    for number, callee in enumerate(("jane", "ben", "ben", "ben")):
+        await digest.add_missed_call(missed(f"default:{number}", "sara", callee, f"{callee}@example.com"), pushed=False)
+        await worker.run(digest)
+    await digest.add_missed_call(missed("default:9", "tom"), pushed=False)
+    await worker.run(digest)
+    assert [str(mail.message["Subject"]) for mail in server.mails(BEN)] == ["Missed call from Tom"]
+
+
 async def test_an_email_that_is_tried_again_counts_once(worker, server, one_minute):
     digest, call = worker.mail(per_address=1), missed()
     server.script("451 later")
