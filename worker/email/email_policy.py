@@ -29,9 +29,14 @@ class EmailRules(NamedTuple):
     """Whether an address in Stream's custom data may be used."""
 
     def contact_of(self, user: User, recipient: Recipient) -> Contact:
-        """Return where to send the e-mail. What the app has stored takes precedence over the event."""
+        """Return where to send the e-mail. What the app has stored takes precedence over the event.
+
+        A host without a dot gets no e-mail: that would be the mail server itself, or another machine beside it.
+        """
         email = (deliverable_address(recipient.email) or "") if self.stream_addresses else ""
-        return complete_contact(user.contact, recipient.model_copy(update={"email": email}))
+        contact = complete_contact(user.contact, recipient.model_copy(update={"email": email}))
+        has_dot = "." in (contact.email or "").rpartition("@")[2]
+        return contact if has_dot else contact.model_copy(update={"email": None})
 
     def reason_for_no_email(self, user: User, recipient: Recipient, missed_at: Micros, pushed: bool) -> Outcome | None:
         """Return why a missed call makes no e-mail, or None if it makes one. `pushed`: a push was accepted."""

@@ -149,6 +149,8 @@ OFF = User(preferences=Preferences(email=False))
         ("always", MUTED, BEN, False, Outcome.MUTED),
         ("unpushed", PLAIN, "", False, Outcome.NO_ADDRESS),
         ("unpushed", PLAIN, "no address", False, Outcome.NO_ADDRESS),
+        # A user token may register any address. This one would be an account of the mail server itself.
+        ("unpushed", User(Contact(email="root@localhost")), "", False, Outcome.NO_ADDRESS),
     ],
 )
 def test_policy_and_preferences_decide(policy, person, email, pushed, reason):
