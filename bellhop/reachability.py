@@ -106,7 +106,7 @@ SERVICE_TROUBLE = _Reason(
 )
 """What users get in place of the reasons that only operators may know."""
 ASK_FOR_CHANGE = "Nothing, if {user} wants it so. The app or your backend can change it (docs/people.md)."
-USELESS_TOKEN = frozenset({Outcome.TOKEN_DEAD, Outcome.BAD_TOKEN, Outcome.WRONG_APP})
+USELESS_TOKEN = frozenset({Outcome.TOKEN_DEAD, Outcome.BAD_TOKEN, Outcome.WRONG_APP, Outcome.NO_APNS_KEY})
 """Outcomes of the last attempt after which the phone's token is useless."""
 SURE_TROUBLE = {Outcome.CREDENTIALS_REFUSED, Outcome.WRONG_APP}
 ANSWERS = {
@@ -258,7 +258,7 @@ def _last_push(facts: ReachabilityFacts, device: Device) -> Iterator[_Reason]:
     names = {"provider": PROVIDERS[device.provider], "app": device.app, "user": facts.user_id}
     sentence = MEANING[outcome].sentence.format_map(names)
     advice = MEANING[outcome].advice.format_map(names)
-    is_ours = outcome is Outcome.WRONG_APP
+    is_ours = outcome in (Outcome.WRONG_APP, Outcome.NO_APNS_KEY)
     yield _Reason(outcome, RingEffect.SILENT, f"{sentence}.", advice, OPEN_APP, operator=is_ours)
 
 

@@ -50,7 +50,7 @@ PRIVATE_FIELDS = frozenset({"reason", "by"})
 DEAD_ENDS = (
     *(Outcome.CALLER_BLOCKED, Outcome.DEACTIVATED, Outcome.MUTED, Outcome.QUIET_HOURS, Outcome.CALLEE_LIMIT),
     *(Outcome.NO_DEVICES, Outcome.DISABLED, Outcome.NO_CREDENTIALS, Outcome.GAVE_UP, Outcome.TOO_LATE),
-    *(Outcome.CREDENTIALS_REFUSED, Outcome.WRONG_APP, Outcome.TOO_LARGE, Outcome.BAD_REQUEST),
+    *(Outcome.CREDENTIALS_REFUSED, Outcome.WRONG_APP, Outcome.NO_APNS_KEY, Outcome.TOO_LARGE, Outcome.BAD_REQUEST),
     *(Outcome.TOKEN_DEAD, Outcome.BAD_TOKEN, Outcome.SIGNED_OUT),
 )
 """The final outcomes after which a phone does not ring. If a user has several of them, the first one here is the

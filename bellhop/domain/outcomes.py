@@ -35,6 +35,7 @@ class Outcome(StrEnum):
     TOKEN_DEAD = "token_dead"  # noqa: S105 - a word, not a password
     BAD_TOKEN = "bad_token"  # noqa: S105
     WRONG_APP = "wrong_app"
+    NO_APNS_KEY = "no_apns_key"
     CREDENTIALS_REFUSED = "credentials_refused"
     TOO_LARGE = "too_large"
     BAD_REQUEST = "bad_request"
@@ -208,6 +209,15 @@ MEANING: dict[Outcome, Meaning] = {
         Tone.BAD,
         "{provider} says that this phone's push token belongs to another app than {app}",
         "Check which app the phone registers its token with: the token was not made for {app}.",
+    ),
+    Outcome.NO_APNS_KEY: Meaning(
+        OutcomeKind.ATTEMPT,
+        Action.ALERT,
+        Tone.BAD,
+        "{provider} could not pass the push on: for {app}, Firebase has no valid APNs key for iPhones, or no Web Push "
+        "key for browsers",
+        "In the Firebase console, under Project settings, Cloud Messaging, upload an APNs key of your Apple team. "
+        "Until then, {provider} delivers nothing to iPhones for {app}.",
     ),
     Outcome.CREDENTIALS_REFUSED: Meaning(
         OutcomeKind.ATTEMPT,

@@ -22,6 +22,7 @@ WORDS: dict[str, str] = {
     Outcome.UNAVAILABLE: "provider unavailable",
     Outcome.CIRCUIT_OPEN: "provider unavailable",
     Outcome.WRONG_APP: "token of another app",
+    Outcome.NO_APNS_KEY: "no APNs key at Firebase",
     Outcome.NO_CREDENTIALS: "no credentials for the app",
 }
 """Where the outcome's own word says too little."""

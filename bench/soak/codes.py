@@ -12,7 +12,7 @@ from bellhop.sandbox.google_script import GoogleReply, fcm_error, html
 from worker.providers.apns import apns_answers
 from worker.providers.fcm import fcm_answers
 
-ABOUT_A_TOKEN = {Outcome.TOKEN_DEAD, Outcome.BAD_TOKEN, Outcome.WRONG_APP}
+ABOUT_A_TOKEN = {Outcome.TOKEN_DEAD, Outcome.BAD_TOKEN, Outcome.WRONG_APP, Outcome.NO_APNS_KEY}
 
 
 @dataclass(frozen=True)

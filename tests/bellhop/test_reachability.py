@@ -99,6 +99,7 @@ ONE_REASON = [
     (facts(ANN, pushes={ANN.key: LatestPushes(0, 0, "token_dead", NOW)}), "token_dead", "no"),
     (facts(ANN, pushes={ANN.key: LatestPushes(0, 0, "bad_token", NOW)}), "bad_token", "no"),
     (facts(ANN, pushes={ANN.key: LatestPushes(0, 0, "wrong_app", NOW)}), "wrong_app", "no"),
+    (facts(ANN, pushes={ANN.key: LatestPushes(0, 0, "no_apns_key", NOW)}), "no_apns_key", "no"),
     (facts(ANN, pushes={ANN.key: LatestPushes(2, NOW - DAY, "accepted", NOW)}), "no_receipt_ever", "yes"),
     (
         facts(

@@ -322,6 +322,7 @@ NEW_SINCE: dict[str, str] = {
     "command_line/settings/`BELLHOP_SECOND_WAY_AFTER`": "the same",
     "command_line/words/reported": "why a second ring was not sent",
     "command_line/words/redis_away": "why a push waits; an older version says that a newer one wrote it",
+    "command_line/words/no_apns_key": "a new outcome; an older version says that a newer one wrote it",
     "command_line/settings/`BELLHOP_DECLINES`": "without a receipt secret it has no effect",
     **{
         path: "a queue of its own: an older worker does not know its jobs"

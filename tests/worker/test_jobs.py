@@ -147,7 +147,7 @@ def jobs(store, policy=DEFAULT_POLICY, **senders):
     return Jobs(DeliveryTools(store, "w-1", channels, TokenPruner(store), policy=policy), 1.0)
 
 
-@pytest.mark.parametrize("first", [Outcome.TOKEN_DEAD, Outcome.BAD_TOKEN, Outcome.WRONG_APP, None])
+@pytest.mark.parametrize("first", [Outcome.TOKEN_DEAD, Outcome.BAD_TOKEN, Outcome.WRONG_APP, Outcome.NO_APNS_KEY, None])
 async def test_an_older_token_of_the_phone_is_used_if_the_newest_fails(store, first):
     good, beta = Fixed(Outcome.ACCEPTED), Fixed(first or Outcome.ACCEPTED)
     await phone(store, token="old", hardware_id="the phone", registered_at=1)

@@ -52,7 +52,9 @@ log = structlog.get_logger()
 
 PLANNED_AT_ONCE = 8
 """Recipients whose pushes are planned and begun in one turn of the event loop. Other rings wait until it ends."""
-UNUSABLE_TOKEN = frozenset({Outcome.TOKEN_DEAD, Outcome.BAD_TOKEN, Outcome.WRONG_APP, Outcome.NO_CREDENTIALS})
+UNUSABLE_TOKEN = frozenset(
+    {Outcome.TOKEN_DEAD, Outcome.BAD_TOKEN, Outcome.WRONG_APP, Outcome.NO_APNS_KEY, Outcome.NO_CREDENTIALS}
+)
 """After one of these outcomes, the push goes to another token of the same phone, if there is one."""
 NO_LINE_OF_START = FURTHER_RINGS | {PushKind.MISSED, PushKind.RING_OVER}
 """The pushes whose jobs put no line about their start on the trail. Notices are many and not urgent; further rings and

@@ -456,6 +456,16 @@ def test_a_service_account_of_another_project():
     assert person.next[0].startswith("If every Android phone")
 
 
+def test_a_firebase_project_without_an_apns_key():
+    lines = [ring("jane"), attempt(0.2, PIXEL, "no_apns_key", status=401, reason="THIRD_PARTY_AUTH_ERROR")]
+    [person] = explain(CID, lines).rounds[0].people
+    assert person.verdict == (
+        "Jane's Pixel was not rung: Google could not pass the push on: for proj, Firebase has no valid APNs key for "
+        "iPhones, or no Web Push key for browsers (401 THIRD_PARTY_AUTH_ERROR)."
+    )
+    assert person.next[0].startswith("In the Firebase console, under Project settings, Cloud Messaging, upload")
+
+
 def test_names_stand_beside_ids_where_stream_gave_them():
     lines = [ring("u-1", "u-2", names=["Sara Lind", "Jane Roe"]), attempt(0.2, IPHONE | {"user": "u-1"}, "accepted")]
     found = explain(CID, lines)

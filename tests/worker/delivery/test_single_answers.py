@@ -23,7 +23,7 @@ from worker.providers.apns import apns_answers
 from worker.providers.fcm import fcm_answers
 from worker.providers.http2.http2_stream import Http2Response
 
-ABOUT_A_TOKEN = {Outcome.TOKEN_DEAD, Outcome.BAD_TOKEN, Outcome.WRONG_APP}
+ABOUT_A_TOKEN = {Outcome.TOKEN_DEAD, Outcome.BAD_TOKEN, Outcome.WRONG_APP, Outcome.NO_APNS_KEY}
 RINGS = 200
 A_RING_EVERY_S = 0.002
 

@@ -35,8 +35,8 @@ OUTCOMES: dict[tuple[int, Sign], Outcome] = {
     (400, Sign("text", "too big")): Outcome.TOO_LARGE,
     (400, ANY): Outcome.BAD_REQUEST,
     (401, ANY): Outcome.CREDENTIALS_REFUSED,
-    # Firebase has no valid APNs or web push credentials. Ours are good, and this device is not an Android phone.
-    (401, Sign("FcmError", "THIRD_PARTY_AUTH_ERROR")): Outcome.WRONG_APP,
+    # Firebase has no valid credentials for Apple or Web Push. Ours are good, and this device is not an Android phone.
+    (401, Sign("FcmError", "THIRD_PARTY_AUTH_ERROR")): Outcome.NO_APNS_KEY,
     (403, Sign("FcmError", "SENDER_ID_MISMATCH")): Outcome.WRONG_APP,
     (403, ANY): Outcome.CREDENTIALS_REFUSED,  # the API is off, or the service account may not send
     (404, Sign("FcmError", "UNREGISTERED")): Outcome.TOKEN_DEAD,

@@ -35,7 +35,7 @@ DOCUMENTED = [
     (400, {"field": "message.data[0].value"}, Outcome.BAD_REQUEST),
     (400, {"code": "INVALID_ARGUMENT"}, Outcome.BAD_REQUEST),
     (401, {"reason": "ACCESS_TOKEN_EXPIRED"}, Outcome.CREDENTIALS_REFUSED),
-    (401, {"code": "THIRD_PARTY_AUTH_ERROR"}, Outcome.WRONG_APP),
+    (401, {"code": "THIRD_PARTY_AUTH_ERROR"}, Outcome.NO_APNS_KEY),
     (403, {"code": "SENDER_ID_MISMATCH"}, Outcome.WRONG_APP),
     (403, {"reason": "SERVICE_DISABLED"}, Outcome.CREDENTIALS_REFUSED),
     (403, {"reason": "IAM_PERMISSION_DENIED"}, Outcome.CREDENTIALS_REFUSED),

@@ -29,7 +29,7 @@ CASES = {
     "404 page": ([html(404)], Outcome.CREDENTIALS_REFUSED),
     "sender mismatch": ([fcm_error(403, "PERMISSION_DENIED", code="SENDER_ID_MISMATCH")], Outcome.WRONG_APP),
     "API off": ([fcm_error(403, "PERMISSION_DENIED", reason="SERVICE_DISABLED")], Outcome.CREDENTIALS_REFUSED),
-    "no APNs key": ([fcm_error(401, "UNAUTHENTICATED", code="THIRD_PARTY_AUTH_ERROR")], Outcome.WRONG_APP),
+    "no APNs key": ([fcm_error(401, "UNAUTHENTICATED", code="THIRD_PARTY_AUTH_ERROR")], Outcome.NO_APNS_KEY),
     "bad token": ([fcm_error(400, "INVALID_ARGUMENT", field="message.token")], Outcome.BAD_TOKEN),
     "bad payload": ([fcm_error(400, "INVALID_ARGUMENT", field="message.data[0].value")], Outcome.BAD_REQUEST),
     "too big": ([fcm_error(400, "INVALID_ARGUMENT", message="Android message is too big")], Outcome.TOO_LARGE),
