@@ -6,7 +6,16 @@ from enum import StrEnum
 from functools import lru_cache
 from typing import Annotated, Self
 
-from pydantic import BaseModel, ConfigDict, Field, StringConstraints, ValidationInfo, field_validator, model_validator
+from pydantic import (
+    AfterValidator,
+    BaseModel,
+    ConfigDict,
+    Field,
+    StringConstraints,
+    ValidationInfo,
+    field_validator,
+    model_validator,
+)
 
 from bellhop.clock import Micros
 from bellhop.domain.round import Rare
@@ -22,6 +31,15 @@ APNS_TOKEN = re.compile(r"(?:[0-9a-fA-F]{2}){8,200}")
 FCM_TOKEN = re.compile(r"[\x21-\x7e]+")
 
 Text = Annotated[str, StringConstraints(strip_whitespace=True, max_length=255)]
+
+
+def _unless_zeros(hardware_id: str) -> str:
+    """Return the id, or an empty text: an iPhone that hides its id for advertisers gives zeros in its place."""
+    return hardware_id if hardware_id.strip("0-") else ""
+
+
+HardwareId = Annotated[Text, AfterValidator(_unless_zeros)]
+"""An id of a phone; empty if it is not known."""
 UserId = Annotated[str, StringConstraints(min_length=1, max_length=255, pattern=r"^[^\x00-\x1f\x7f]+$")]
 """A Stream user id."""
 
@@ -85,7 +103,7 @@ class Device(BaseModel):
     registered_at: Annotated[Micros, Field(ge=0, le=LATEST_US)] = Micros(0)
     """When the registry stored the device (unix µs); 0 before that. A provider's report that the token was dead at an
     earlier time does not remove it."""
-    hardware_id: Text = ""
+    hardware_id: HardwareId = ""
     """The physical phone, if the app knows it. It ties the tokens of one phone together."""
     rings: Annotated[RingsBy, Field(exclude_if=lambda rings: rings is RingsBy.VOIP)] = RingsBy.VOIP
     """Which push rings the phone. Only an APNs token of kind alert with a hardware id can have `alert`."""

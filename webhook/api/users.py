@@ -10,7 +10,17 @@ from pydantic import AfterValidator, ConfigDict, Field, StringConstraints, Valid
 
 from bellhop.audience import tell_of_registration, tell_of_removal
 from bellhop.clock import Micros, as_datetime
-from bellhop.domain.device import Device, Environment, Kind, Platform, Provider, RingsBy, Text, read_rings
+from bellhop.domain.device import (
+    Device,
+    Environment,
+    HardwareId,
+    Kind,
+    Platform,
+    Provider,
+    RingsBy,
+    Text,
+    read_rings,
+)
 from bellhop.domain.phone import PhoneHealth
 from bellhop.domain.round import Rare
 from bellhop.domain.user import Contact, Preferences
@@ -48,7 +58,7 @@ class _Registration(_ApiModel):
     app: Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9.:_-]{1,255}$")]
     """The app: its bundle id (APNs, without ".voip"), its Firebase project id (FCM), or its name in Bellhop's settings
     (Web Push), which GET /v1/web-push/key returns."""
-    hardware_id: Text = ""
+    hardware_id: HardwareId = ""
     """An id of the phone, the same for all of its tokens. If several tokens of a phone fit a push, one is used."""
     name: Text = ""
     """The phone's name for people, such as "Jane's iPhone"."""

@@ -76,6 +76,11 @@ def test_a_phone_gets_one_push_to_its_newest_token_apns_first():
     assert {skip.device for skip in planned.skips if skip.reason is Outcome.SAME_PHONE} == {old, google}
 
 
+def test_phones_whose_ids_are_hidden_are_several_phones():
+    phones = [device(Provider.APNS, Kind.VOIP, n, hardware_id="00000000-0000-0000-0000-000000000000") for n in (5, 6)]
+    assert {push.device for push in plan(PushKind.RING, ROUND, {"ben": phones}, NOW).pushes} == {*phones}
+
+
 def test_an_iphone_at_google_shows_a_missed_call_at_once():
     iphone = device(Provider.FCM, Kind.ALERT, 7, platform=Platform.IOS)
     planned = plan(PushKind.MISSED, ROUND, {"ben": [iphone, FCM]}, NOW, still_rings=True)

@@ -39,7 +39,14 @@ def test_a_phone_registers_that_an_alert_rings_it(register, redis_client):
 
 @pytest.mark.parametrize(
     "changes",
-    [{"kind": "voip"}, {"hardware_id": ""}, {"hardware_id": " "}, {"rings": "bell"}, {"rings": None}],
+    [
+        {"kind": "voip"},
+        {"hardware_id": ""},
+        {"hardware_id": " "},
+        {"hardware_id": "0-0"},
+        {"rings": "bell"},
+        {"rings": None},
+    ],
     ids=str,
 )
 def test_a_phone_that_cannot_ring_by_alerts_is_refused(register, redis_client, changes):
