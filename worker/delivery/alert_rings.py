@@ -68,7 +68,7 @@ class AlertRings:
             self._late_at_s = self._stream_state.late_at_s(round_, Seconds(time.monotonic()))
 
     def note_rung(self, push: Push) -> None:
-        """Note that Apple has the first alert to a phone. In a test ring, one alert is enough: it is not repeated."""
+        """Note that the first alert to a phone was sent. In a test ring, one alert is enough: it is not repeated."""
         if not self._round.test:
             self._tasks.add(asyncio.create_task(self._repeat(push)))
 

@@ -34,7 +34,7 @@ from bellhop.stream_api import StreamApi
 from bellhop.telemetry import metrics
 from bellhop.trail import DeviceMilestone, JobPickedUp, PushReduced, PushSkipped, PushWaited, TokenChecked, encode
 from worker.announcements.ring_news import RingNews
-from worker.delivery.attempt import SENT, Delivered, ProviderChannels, deliver
+from worker.delivery.attempt import Delivered, ProviderChannels, deliver
 from worker.delivery.callee_limit import CalleeLimit
 from worker.delivery.device_lookup import StreamDeviceLookup
 from worker.delivery.fair_queue import Group
@@ -110,13 +110,13 @@ class FanOut:
         kind: PushKind,
         round_: QueuedRound,
         begun: Callable[[], None] = lambda: None,
-        note_sent: Callable[[Push], None] = lambda _: None,
+        note_result: Callable[[Delivered], None] = lambda _: None,
         claim: str = "",
     ) -> None:
-        """`begun`: called when a push that is not a ring goes to its provider. `note_sent`: called with each push that
-        the provider has. `claim`: the name of the claims, if it is not the kind of push."""
+        """`begun`: called when a push that is not a ring goes to its provider. `note_result`: called with the result of
+        each push. `claim`: the name of the claims, if it is not the kind of push."""
         self._tools, self._kind, self._round, self._begun = tools, kind, round_, begun
-        self._note_sent = note_sent
+        self._note_result = note_result
         self._group = Group(round_.tenant, round_.started_at)
         self._stream_state = tools.stream_state if kind is PushKind.RING and not round_.test else None
         if self._stream_state is not None:
@@ -322,8 +322,7 @@ class FanOut:
         before = self._before_attempt if self._kind is PushKind.RING else lambda _: self._begun
         result = await deliver(push, tools.channels, self._fence, tools.policy, before, tools.clock)
         self._record(result)
-        if result.outcome in SENT:
-            self._note_sent(result.push)
+        self._note_result(result)
         if push.left_out:
             self._records.add(Record(_push_line(PushReduced, push, ", ".join(push.left_out), tools.clock.now())))
         fate = await tools.token_pruner.update_registry(self._round.tenant, push.device, result)

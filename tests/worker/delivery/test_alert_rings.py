@@ -132,6 +132,16 @@ async def test_no_alert_follows_the_end(store, stamp):
     assert not ends, "the trail has the reason already"
 
 
+async def test_alerts_follow_a_first_one_whose_answers_are_lost(store):
+    await register(store, ALERT)
+    round_ = a_queued_round(callers=("sara",))
+    apple = Apple(
+        *[Outcome.UNKNOWN] * POLICY.most_unknown, then=over_at(store, round_, POLICY.most_unknown + 2, "a:ben")
+    )
+    await ring(store, apple, round_)
+    assert apple.kinds == [*["ring"] * POLICY.most_unknown, "alert_ring", "alert_ring"]
+
+
 async def test_without_the_setting_the_alert_rings_once(store):
     await register(store, ALERT)
     apple = Apple()
