@@ -85,6 +85,9 @@ class EmailDigest:
         if claimed is None:
             return
         calls, results = _still_missed(claimed)
+        pushed = await self._pushed_since(calls)
+        results += [EmailResult(call, AttemptResult(Outcome.PUSH_ACCEPTED)) for call in pushed]
+        calls = [call for call in calls if call not in pushed]
         if not calls:
             await self._emails.record_attempt(email_id, run, results)
             return
@@ -101,6 +104,13 @@ class EmailDigest:
             results += [EmailResult(call, AttemptResult(Outcome.MAIL_GAVE_UP)) for call in calls]
         unknown = result.outcome is Outcome.MAIL_UNKNOWN
         await self._emails.record_attempt(email_id, run, results, wait_s, unknown=unknown)
+
+    async def _pushed_since(self, calls: Sequence[QueuedRound]) -> list[QueuedRound]:
+        """Return those of the calls that need no e-mail any more: a notice whose push was given up is tried again."""
+        if not calls or not self.depends_on_pushes:
+            return []
+        pushed = await self._emails.were_pushed(calls)
+        return [call for call, was_pushed in zip(calls, pushed, strict=True) if was_pushed]
 
     async def _timed_attempt(self, attempt: "_Attempt") -> tuple[AttemptResult, float] | None:
         """Make an attempt, log it and count it. Returns its result, and how many milliseconds it took.

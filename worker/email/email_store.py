@@ -3,7 +3,7 @@
 Each change is made in steps (`bellhop/store/email_scripts.py`). Every method waits while Redis is away.
 """
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from functools import partial
 from typing import NamedTuple
 
@@ -12,6 +12,7 @@ from bellhop.audience import Audience
 from bellhop.clock import Micros, Seconds
 from bellhop.domain.announcement import AnnouncementType, about_ring
 from bellhop.domain.outcomes import AttemptResult, Outcome
+from bellhop.domain.push import PushKind
 from bellhop.domain.round import Recipient
 from bellhop.queue import job_payloads
 from bellhop.queue.job_payloads import EmailRef, QueuedRound
@@ -20,6 +21,7 @@ from bellhop.store import email_scripts
 from bellhop.store.call_scripts import record_attempt
 from bellhop.store.email_scripts import ClaimedEmail
 from bellhop.store.job_keys import JobFields, of_tenant
+from bellhop.store.keys import devices_key, round_key
 from bellhop.store.redis_clock import RedisClock
 from bellhop.store.retry import until_redis_answers
 from bellhop.store.scripts import Scripts
@@ -77,6 +79,20 @@ class EmailStore:
         line = _line(EmailResult(round_, AttemptResult(reason)), self._clock.now())
         command = record_attempt(round_, [line])
         await until_redis_answers(lambda: self._store.script(*command))
+
+    async def were_pushed(self, calls: Sequence[QueuedRound]) -> list[bool]:
+        """Tell of each of these calls of one user whether a provider has accepted the notice for one of their devices.
+
+        It is not known any more of a call that Redis has forgotten.
+        """
+        user_devices = devices_key(calls[0].tenant, calls[0].recipients[0].id)
+        (devices,) = await until_redis_answers(lambda: self._store.together(("HKEYS", user_devices)))
+        if not devices:
+            return [False] * len(calls)
+        claims = [f"s:{PushKind.MISSED}:{device.decode()}" for device in devices]
+        reads = [("HMGET", round_key(call.tenant, call.cid, call.started_at), *claims) for call in calls]
+        found = await until_redis_answers(lambda: self._store.together(*reads, in_order=False))
+        return [b"sent" in of_call for of_call in found]
 
     async def claim(self, email_id: str, run: str) -> ClaimedEmail | None:
         """Claim an e-mail; None if it may not be sent now: it is done, claimed, or another job will send it later."""

@@ -15,6 +15,7 @@ from structlog.testing import capture_logs
 from bellhop.domain.call import Stamp
 from bellhop.domain.mailbox import MailboxHashes
 from bellhop.domain.outcomes import AttemptResult, Outcome
+from bellhop.domain.push import PushKind
 from bellhop.domain.round import Recipient
 from bellhop.domain.unsubscribe_link import UnsubscribeLinks
 from bellhop.domain.user import Contact, Preferences, User
@@ -25,7 +26,7 @@ from bellhop.sandbox.smtp_server import Fault, SmtpStandIn
 from bellhop.store import email_scripts, registry
 from bellhop.store.async_client import Store
 from bellhop.store.email_scripts import EMAIL_TTL_S
-from bellhop.store.keys import call_key, round_key, trail_key, unsubscribed_key, user_key
+from bellhop.store.keys import call_key, devices_key, round_key, trail_key, unsubscribed_key, user_key
 from bellhop.store.scripts import Command
 from bellhop.telemetry.turned_away import TURNED_AWAY, TurnedAway, describe
 from tests.factories import a_queued_round
@@ -348,6 +349,22 @@ async def test_a_phone_that_declines_after_the_cancel_gets_mail(worker, server, 
     await worker.run(mail)
     (received,) = server.received
     assert received.message["Subject"] == "Missed call from Sara"
+
+
+@pytest.mark.parametrize("policy", ["unpushed", "always"])
+async def test_a_call_whose_push_arrived_later_is_left_out(worker, server, policy):
+    """A notice that a provider throttled is tried again: after a minute, or after half an hour."""
+    mail, pushed, other = worker.mail(policy), missed("default:1"), missed("default:2")
+    await worker.store.call("HSET", devices_key("default", "ben"), "phone", "{}")
+    for call in (pushed, other):
+        await mail.add_missed_call(call, pushed=False)
+        claim = {f"s:{PushKind.MISSED}:phone": "sent" if call is pushed else "w-1|run|1"}
+        await worker.store.call("HSET", round_key("default", call.cid, call.started_at), *claim.popitem())
+    await worker.run(mail)
+    (email,) = server.received
+    assert ("2" in email.message["Subject"]) == (policy == "always")
+    assert (await worker.outcomes(pushed))[-1] == ("push_accepted" if policy == "unpushed" else "mail_accepted")
+    assert (await worker.outcomes(other))[-1] == "mail_accepted"
 
 
 async def test_calls_answered_since_are_left_out_of_the_mail(worker, server):
