@@ -277,7 +277,7 @@ def _receipts(facts: ReachabilityFacts, device: Device) -> Iterator[_Reason]:
         )
         advice = "Let the app send receipts: docs/client-contract.md."
         yield _Reason("no_receipt_ever", RingEffect.NOTE, sentence, advice, operator=True)
-    elif record.last_receipt_ms * 1000 < pushes.accepted_at:
+    elif not pushes.is_reported and record.last_receipt_ms * 1000 < pushes.accepted_at:
         sentence = f"The phone has reported earlier rings, but not the last one, which {provider} accepted at {when}."
         yield _Reason("no_receipt_lately", RingEffect.UNSURE, sentence, advice, since_ms=pushes.accepted_at // 1000)
 

@@ -1,6 +1,6 @@
 """Read what is known of a user's phones, for the answer to "can this user be rung?". No ring reads it."""
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping, Sequence
 from typing import NamedTuple
 
 from redis import Redis
@@ -19,7 +19,7 @@ from bellhop.store.keys import calls_of_user_key, devices_key, trail_key
 from bellhop.store.redis_clock import read_time
 from bellhop.store.registered_today import EARLIER_CALLS, EARLIER_LINES, without_devices_today
 from bellhop.store.unreachable_devices import read_unreachable
-from bellhop.trail import PushAttempted, decode_only
+from bellhop.trail import PhoneRang, PhoneReported, PushAttempted, decode_only
 
 
 class LatestPushes(NamedTuple):
@@ -32,6 +32,8 @@ class LatestPushes(NamedTuple):
     outcome: str = ""
     """The outcome of the last attempt to ring."""
     attempted_at: Micros = Micros(0)
+    is_reported: bool = False
+    """Whether the phone reported the last ring that the provider accepted."""
 
 
 NO_PUSHES = LatestPushes()
@@ -81,7 +83,7 @@ def read_reachability_facts(redis: Redis, settings: Settings, tenant: str, user_
         devices=devices,
         user=registry.read_user(*user),
         records=phones.records_of(keys, answers[0]) if keys else {},
-        pushes=_latest_pushes(user_id, (line for trail in answers[len(reads) :] for line in trail)),
+        pushes=_latest_pushes(user_id, [line for trail in answers[len(reads) :] for line in trail]),
         unreachable=note,
         today="" if devices else without_devices_today(redis, tenant, [user_id]).get(user_id, ""),
         installation=installation,
@@ -90,13 +92,16 @@ def read_reachability_facts(redis: Redis, settings: Settings, tenant: str, user_
     )
 
 
-def _latest_pushes(user_id: str, lines: Iterable[bytes]) -> Mapping[str, LatestPushes]:
+def _latest_pushes(user_id: str, lines: Sequence[bytes]) -> Mapping[str, LatestPushes]:
     found: dict[str, LatestPushes] = {}
+    reported = {(line.device, line.round) for line in decode_only(PhoneRang, lines)}
+    reported |= {(line.device, line.round) for line in decode_only(PhoneReported, lines)}
     attempts = decode_only(PushAttempted, lines)
     rings = [attempt for attempt in attempts if attempt.kind == PushKind.RING and attempt.user == user_id]
     for ring in sorted(rings, key=lambda ring: ring.at):
         known = found.get(ring.device, NO_PUSHES)
         if ring.outcome == Outcome.ACCEPTED:
-            known = known._replace(accepted=known.accepted + 1, accepted_at=ring.at)
+            is_reported = (ring.device, ring.round) in reported
+            known = known._replace(accepted=known.accepted + 1, accepted_at=ring.at, is_reported=is_reported)
         found[ring.device] = known._replace(outcome=ring.outcome, attempted_at=ring.at)
     return found

@@ -19,7 +19,7 @@ from bellhop.store.blocking_client import run_script
 from bellhop.store.keys import calls_of_user_key, trail_key, user_key
 from bellhop.store.steps import run_blocking
 from bellhop.store.unreachable_devices import keep_unreachable
-from bellhop.trail import PushAttempted
+from bellhop.trail import PhoneRang, PushAttempted
 from tests.factories import a_browser, a_device, an_iphone, web_settings
 from tests.trails import line
 
@@ -221,6 +221,20 @@ def test_the_facts_are_read_from_redis(redis_client, read):
     answer = judge(known)
     assert answer.rings == "no"
     assert {"muted", "unreachable_phones", "token_dead", "no_worker"} <= set(words(answer))
+
+
+def test_a_phone_may_report_before_the_provider_answers(redis_client, read):
+    device = a_device("ann", registered_at=1)
+    run_blocking(registry.register("default", device), redis_client)
+    receipt = phones.note_receipt("default", "ann", device.key, 1_000_000, round_started_at=7, event="rang")
+    run_script(redis_client, receipt)
+    redis_client.zadd(calls_of_user_key("default", "ann"), {"default:1": 1})
+    push = {"round": 7, "kind": "ring", "user": "ann", "device": device.key, "provider": "fcm", "outcome": "accepted"}
+    accepted = line(PushAttempted, 2_000_000, **push)
+    redis_client.rpush(trail_key("default", "default:1"), accepted)
+    assert "no_receipt_lately" in words(judge(read()))
+    redis_client.lpush(trail_key("default", "default:1"), line(PhoneRang, 1_000_000, round=7, device=device.key))
+    assert "no_receipt_lately" not in words(judge(read()))
 
 
 def test_a_user_who_is_not_known_has_no_phone(redis_client, read):
