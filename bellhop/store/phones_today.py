@@ -28,7 +28,8 @@ _ACCEPTED = f'"{Outcome.ACCEPTED}"'.encode()
 def silent_phones(redis: Redis, tenant: str, lines: Sequence[bytes], now: Micros) -> Mapping[str, str]:
     """Return a sentence for each silent phone whose settings explain why, by the key of the device.
 
-    A phone is silent if it got a ring and did not report that it rang. Raises redis.exceptions.RedisError.
+    A phone is silent if it got a ring and did not report that it rang, in any round of the call. Raises
+    redis.exceptions.RedisError.
     """
     by_user = _silent(lines[-LATEST_LINES:])
     reads = [
@@ -52,10 +53,12 @@ def _settings(states: Sequence[FoundState]) -> str:
 
 def _silent(lines: Sequence[bytes]) -> Mapping[str, list[str]]:
     """Return the devices of the latest users that got a ring and did not report that they rang, by user."""
-    rang = {line.device for line in decode_only(PhoneRang, lines)}
-    rang |= {line.device for line in decode_only(PhoneReported, lines) if line.outcome != PhoneEvent.NOT_SHOWN}
+    reports = [line for line in decode_only(PhoneReported, lines) if line.outcome != PhoneEvent.NOT_SHOWN]
+    rang = {(line.device, line.round) for line in decode_only(PhoneRang, lines)}
+    rang |= {(line.device, line.round) for line in reports}
     by_user: dict[str, dict[str, None]] = {}
     for attempt in decode_only(PushAttempted, (line for line in reversed(lines) if _ACCEPTED in line)):
-        if attempt.kind == PushKind.RING and attempt.outcome == Outcome.ACCEPTED and attempt.device not in rang:
+        is_ring = attempt.kind == PushKind.RING and attempt.outcome == Outcome.ACCEPTED
+        if is_ring and (attempt.device, attempt.round) not in rang:
             by_user.setdefault(attempt.user, {})[attempt.device] = None
     return {user: [*keys] for user, keys in islice(by_user.items(), MOST_USERS)}
