@@ -18,6 +18,7 @@ from bellhop.cli.options import load_settings, select_tenant, tenant_option
 from bellhop.cli.progress import progress, say_aside
 from bellhop.clock import from_nanoseconds
 from bellhop.domain.device import Device, Provider
+from bellhop.domain.json_fields import EARLIEST_US
 from bellhop.domain.web_push import UNKNOWN_PUSH_SERVICE, service_of
 from bellhop.privacy.forgetting_people import forgotten_people
 from bellhop.store import registry
@@ -149,6 +150,8 @@ def read_device(line: bytes, services: Sequence[str]) -> Device:
         raise ValueError("; ".join(_reasons(error))) from None
     if device.provider is Provider.WEB_PUSH and service_of(device.token, services) is None:
         raise ValueError(f"token: {UNKNOWN_PUSH_SERVICE}")
+    if 0 < device.registered_at < EARLIEST_US:
+        raise ValueError("registered_at: must be in microseconds since 1970")
     if device.registered_at:
         return device
     return device.model_copy(update={"registered_at": from_nanoseconds(time.time_ns())})

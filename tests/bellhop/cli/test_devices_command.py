@@ -61,7 +61,7 @@ def test_a_file_may_begin_with_a_byte_order_mark(bellhop):
     assert "1 registered, 0 left out" in bellhop("import", "-", stdin="\ufeff" + lines(FCM))
 
 
-@pytest.mark.parametrize("stamp", [1_700_000_000_000_000_000, 10**400, -1])
+@pytest.mark.parametrize("stamp", [1_700_000_000_000_000_000, 10**400, -1, 1_700_000_000_000, 1_700_000_000])
 def test_a_stamp_in_another_unit_is_left_out_and_harms_nobody(bellhop, stamp):
     output = bellhop("import", "-", stdin=lines(VOIP, FCM | {"registered_at": stamp}), status=1)
     assert "line 2: registered_at: " in output
