@@ -51,8 +51,10 @@ def command(file: IO[bytes], tenant: str) -> None:
     {"user_id": "jane", "provider": "webpush", "token": "https://…", "p256dh": "BNcR…", "auth": "tBHI…", "app": "web"}
 
     Optional fields: environment (production or sandbox), hardware_id, name, platform (android or ios, for fcm), rings
-    (alert: an alert to this token rings the iPhone), expires_at (unix µs, for webpush), registered_at (unix µs). A line
-    that is invalid is reported and left out; the other lines are registered. Exits with 1 if a line was left out.
+    (alert: an alert to this token rings the iPhone), expires_at (unix µs, for webpush), registered_at (unix µs).
+
+    A token that was registered later than that is not changed. A line that is invalid is reported and left out; the
+    other lines are registered. Exits with 1 if a line was left out.
     """
     settings = load_settings()
     tenant, redis = select_tenant(settings, tenant), connect(settings)
@@ -62,7 +64,8 @@ def command(file: IO[bytes], tenant: str) -> None:
             registered = _register(redis, tenant, batch, done, settings.web_push_services)
             announce(redis, hears, tenant, registered)
     warn_about_apps(redis, settings, done.apps)
-    click.echo(f"{done.registered} registered, {done.left_out} left out")
+    later = f", {done.not_changed} registered later than the file says and not changed" if done.not_changed else ""
+    click.echo(f"{done.registered} registered, {done.left_out} left out{later}")
     sys.exit(1 if done.left_out else 0)
 
 
@@ -73,6 +76,8 @@ class _Imported:
     lines: int = 0
     registered: int = 0
     left_out: int = 0
+    not_changed: int = 0
+    """Devices whose tokens were registered later than the file says."""
     apps: set[tuple[Provider, str]] = field(default_factory=set)
 
     def stopped(self) -> str:
@@ -123,9 +128,11 @@ def _register(
         except ValueError as error:
             left_out += 1
             say_aside(f"line {number}: {error}")
-    registered = run_blocking(side_by_side([registry.register(tenant, device) for device in devices]), redis)
+    steps = [registry.register_unless_newer(tenant, device) for device in devices]
+    registered = [result for result in run_blocking(side_by_side(steps), redis) if result is not None]
     done.lines += len(lines)
-    done.registered += len(devices)
+    done.registered += len(registered)
+    done.not_changed += len(devices) - len(registered)
     done.left_out += left_out
     done.apps |= {(device.provider, device.app) for device in devices}
     return registered

@@ -93,6 +93,16 @@ def register(tenant: str, device: Device) -> Steps[Registered]:
     return Registered(former, tuple(decode(evicted[1::2])), tuple(moved))
 
 
+def register_unless_newer(tenant: str, device: Device) -> Steps[Registered | None]:
+    """Register a device, unless its token was registered later than that, by whichever user; then return None."""
+    (owner,) = yield [("GET", owner_key(tenant, device.key))]
+    if owner:
+        (stored,) = yield [("HGET", devices_key(tenant, owner.decode()), device.key)]
+        if any(known.registered_at > device.registered_at for known in decode([stored] if stored else [])):
+            return None
+    return (yield from register(tenant, device))
+
+
 def adopt(tenant: str, device: Device) -> Steps[Registered]:
     """Store a device that Stream lists, unless its token is registered: what the app registered is newer."""
     (owner,) = yield [_take_token(tenant, device, "nobody's")]

@@ -113,6 +113,16 @@ def test_a_token_that_moves_to_another_user_leaves_the_first(bellhop):
     assert "Pixel" in bellhop("list", "ben")
 
 
+def test_an_old_file_takes_no_token_from_its_new_user(bellhop):
+    """The phone has another user since the file was written."""
+    old, new = FCM | {"registered_at": 10**15}, FCM | {"user_id": "ben", "registered_at": 2 * 10**15}
+    bellhop("import", "-", stdin=lines(new))
+    output = bellhop("import", "-", stdin=lines(old, VOIP))
+    assert "1 registered, 0 left out, 1 registered later than the file says and not changed" in output
+    assert "Pixel" in bellhop("list", "ben")
+    assert "Pixel" not in bellhop("list", "jane")
+
+
 def test_the_twenty_sixth_device_makes_the_oldest_leave(bellhop):
     devices = [FCM | {"token": f"t{n}", "name": f"phone {n}", "registered_at": 10**15 + n} for n in range(26)]
     bellhop("import", "-", stdin=lines(*devices))
