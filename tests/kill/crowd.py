@@ -174,6 +174,14 @@ class Crowd:
         lines = await trail_of(self.installation.store, ring.call.cid)
         return sum(line.what == "attempted" and line.outcome in ("worker_died", "unknown") for line in lines)
 
+    async def repeats(self, ring: Ring) -> int:
+        """How often its phone rang again although Bellhop knows the answer to each attempt.
+
+        An attempt may be lost before the push left the worker: then the phone did not ring for it.
+        """
+        again = len(self.rang(ring)) - 1
+        return max(0, again - await self.lost_attempts(ring)) if again > 0 else 0
+
     async def story(self, ring: Ring, problem: str) -> str:
         """The problem with a ring, when it rang, and its trail."""
         lines = await trail_of(self.installation.store, ring.call.cid)
