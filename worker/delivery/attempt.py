@@ -177,6 +177,8 @@ class _Attempts:
             self._push, self._switched = in_other_environment(self._push), True
             self.end_wait = self._before_attempt(Seconds(0.0))
             return None
+        if self._switched and _credentials_are_refused(result):
+            return self._finished(Outcome.BAD_TOKEN)  # they are for one environment, and the token is not of that one
         circuit_s = result.retry_after_s if result.outcome is Outcome.CIRCUIT_OPEN else None
         wait_s = circuit_s or self._pause_s(action, result)
         if self._was_tried_enough():
@@ -225,8 +227,6 @@ class _Attempts:
         if action is Action.CONFIRM:
             self._confirmed += 1
             return not result.status or self._confirmed >= self._policy.most_confirmed
-        if action is Action.OPEN_CIRCUIT and self._switched:
-            return True  # our credentials are for one environment only, and the token is not of that one
         return action not in self._policy.pauses_s
 
     def _switches(self, action: Action) -> bool:
@@ -249,6 +249,12 @@ class _Attempts:
     def _record(self, result: AttemptResult, began_s: float) -> Record:
         took_s = Seconds(time.monotonic() - began_s)
         return _record(self._push, result, took_s, self._clock.now(), waiting_recorded=self._waiting_recorded)
+
+
+def _credentials_are_refused(result: AttemptResult) -> bool:
+    """Whether the provider refused our credentials: now, or before, so that the circuit is open."""
+    before = result.outcome is Outcome.CIRCUIT_OPEN and result.reason != ""
+    return result.outcome is Outcome.CREDENTIALS_REFUSED or before
 
 
 def _record(push: Push, result: AttemptResult, took_s: Seconds, now: Micros, *, waiting_recorded: bool) -> Record:

@@ -109,10 +109,19 @@ async def test_credentials_refused_for_a_moment_cost_no_ring():
     assert (script.asked, script.records) == (3, [False, False, True])
 
 
-async def test_a_key_of_one_environment_is_tried_once_in_the_other():
-    script = Script(Outcome.BAD_TOKEN, AttemptResult(Outcome.CREDENTIALS_REFUSED, 403, "BadEnvironmentKeyIdInToken"))
-    assert (await run(script)).outcome is Outcome.CREDENTIALS_REFUSED
+@pytest.mark.parametrize("word", ["credentials_refused", "circuit_open"])
+async def test_a_key_of_one_environment_says_nothing_of_a_token(word):
+    """Our credentials are right. The token is of no use, as the first answer says."""
+    there = AttemptResult(Outcome(word), reason="BadEnvironmentKeyIdInToken", retry_after_s=30.0)
+    script = Script(Outcome.BAD_TOKEN, there)
+    assert (await run(script)).outcome is Outcome.BAD_TOKEN
     assert script.sent_to == [Environment.PRODUCTION, Environment.SANDBOX]
+    assert script.trail()[-1] == ("finished", "bad_token")
+
+
+async def test_a_circuit_that_failures_opened_is_waited_for():
+    away = AttemptResult(Outcome.CIRCUIT_OPEN, retry_after_s=0.001)
+    assert (await run(Script(Outcome.BAD_TOKEN, away, Outcome.ACCEPTED))).outcome is Outcome.ACCEPTED
 
 
 async def test_what_ends_between_two_attempts_is_obeyed():
