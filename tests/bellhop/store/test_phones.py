@@ -112,6 +112,7 @@ async def test_nothing_is_kept_for_a_device_of_somebody_else(note, store):
 async def test_demoted_pushes_in_a_row_count_once_each(note, record):
     assert await receipts(note, "normal", "normal", "normal", "normal") == [1, 2, 3, 4]
     assert await receipts(note, "normal", first_round=4) == [0], "the same receipt again"
+    assert await receipts(note, "normal", first_round=3) == [0], "a repeated receipt of an earlier ring"
     assert (await record()).demoted == 4
     assert await receipts(note, "high", "normal", first_round=5) == [0, 1]
     await note(phones.note_receipt, NOW, round_started_at=7, event="rang")

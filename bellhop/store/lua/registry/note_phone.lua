@@ -5,7 +5,7 @@
 --   1 device key   2 now, unix ms   3 health as a JSON object of texts, numbers and booleans, or ""
 --   4 the receipt's event, or "" without a receipt   5 its reason   6 the start of its round (unix µs)   7 seconds to keep the records
 -- Returns "noted" and how many pushes in a row came with normal priority, if this report is the first one of its round that
--- adds to them, otherwise 0; or "gone" and 0 if the user does not have this device.
+-- adds to them and no later round has one, otherwise 0; or "gone" and 0 if the user does not have this device.
 local phones, devices, key, now = KEYS[1], KEYS[2], ARGV[1], tonumber(ARGV[2])
 if redis.call('HEXISTS', devices, key) == 0 then
   redis.call('HDEL', phones, key)
@@ -36,7 +36,7 @@ if ARGV[4] ~= '' then
   record.first_receipt_at = record.first_receipt_at or now
   record.last_receipt_at = now
   if ARGV[4] == 'rang' or ARGV[4] == 'not_shown' then record.event, record.reason = ARGV[4], ARGV[5] end
-  if report.fcm_priority and record.priority_round ~= ARGV[6] then
+  if report.fcm_priority and tonumber(ARGV[6]) > (tonumber(record.priority_round) or 0) then
     record.priority_round = ARGV[6]
     demoted = report.fcm_priority == 'normal' and (tonumber(record.low_priority_in_a_row) or 0) + 1 or 0
     record.low_priority_in_a_row = demoted
