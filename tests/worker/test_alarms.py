@@ -7,13 +7,16 @@ import pytest
 
 from bellhop.audience import Audience, Destination
 from bellhop.domain.announcement import AnnouncementType
-from bellhop.domain.device import Provider
+from bellhop.domain.device import Environment, Provider
 from bellhop.domain.outcomes import AttemptResult, Outcome
 from bellhop.queue.names import SEND_EVENTS_JOB
 from bellhop.store.keys import announced_key, outbox_key
 from bellhop.store.redis_clock import RedisClock
+from tests.factories import a_push, an_iphone
 from worker.alarms import LASTING_S, REPEAT_S, Alarms
 from worker.announcements.announcer import Announcer
+from worker.delivery.circuit_breaker import REFUSALS_TO_OPEN
+from worker.delivery.provider_channel import ProviderChannel
 from worker.events_out.endpoint_health import FAILURES_TO_PAUSE, EndpointHealth
 
 APP = (Provider.APNS, "com.example.calls")
@@ -61,6 +64,22 @@ async def test_what_passes_within_a_minute_is_no_alarm(store, announcer):
     assert await announced(store) == [("endpoint_away", "backend")]
     await alarms.look(LASTING_S + 2)
     assert await announced(store) == [("endpoint_away", "backend"), ("provider_away", "apns com.example.calls")]
+
+
+async def test_a_phone_of_the_other_environment_is_no_alarm(store, announcer):
+    """Any user can register one, and a key of Apple may be valid for one environment only."""
+
+    class OnlyProduction:
+        async def send(self, push, timeout_s, start_s):
+            return AttemptResult(Outcome.CREDENTIALS_REFUSED, 403, "BadEnvironmentKeyIdInToken")
+
+    channel = ProviderChannel(OnlyProduction(), "apns com.example.calls")
+    alarms = Alarms(announcer, {APP: channel}, {})
+    for now in (0.0, LASTING_S + 1):
+        for _ in range(REFUSALS_TO_OPEN):
+            await channel.attempt(a_push(an_iphone(environment=Environment.SANDBOX)), 1, 1)
+        await alarms.look(now)
+    assert await announced(store) == []
 
 
 async def test_the_phones_of_another_app_are_an_alarm(store, announcer):

@@ -59,9 +59,11 @@ class ProviderChannel:
 
     @property
     def blocked(self) -> bool:
-        """Whether a circuit is open: nothing is sent to the provider, or to one of Apple's environments."""
+        """Whether nothing is sent to the provider, or to one of Apple's environments: it fails, or refuses our
+        credentials for another reason than OF_ONE_ENVIRONMENT."""
         now = time.monotonic()
-        return any(circuit.open_until > now or circuit.refused for circuit in self._circuits.values())
+        fails = any(circuit.open_until > now and not circuit.refused for circuit in self._circuits.values())
+        return fails or bool(self.refused)
 
     @property
     def refused(self) -> str:
