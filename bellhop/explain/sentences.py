@@ -189,6 +189,12 @@ PERHAPS_EVERY_ANDROID_PHONE = (
     "`bellhop check`, which asks Google about several phones. If only this phone gets it, its token is not of {app}."
 )
 
+OTHER_KEY = "the browser subscribed with another public key than that of {app}"
+SUBSCRIBE_AGAIN = (
+    "Let the page subscribe again, with the key that GET /v1/web-push/key returns. If no browser gets a push, the key "
+    "pair of {app} was replaced: then all browsers must subscribe again."
+)
+
 REFUSED_BEFORE = "{provider} refuses the credentials for {app}, so the push waited"
 """Why a push waits, if the circuit is open because the provider refused the credentials."""
 

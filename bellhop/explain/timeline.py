@@ -12,7 +12,7 @@ from bellhop.domain.call import NOTICE_DUE, Stamp, Standing
 from bellhop.domain.outcomes import MEANING, NOT_KNOWN, Action, Meaning, Outcome, OutcomeKind, Tone
 from bellhop.domain.push import STARTED
 from bellhop.domain.rejections import BY_PHONE, REASONS
-from bellhop.explain.other_project import sentence_on_project
+from bellhop.explain.other_app import sentence_on_other_app
 from bellhop.explain.reported import carried_sentence, report_sentence
 from bellhop.explain.rounds import RoundLog
 from bellhop.explain.sentences import (
@@ -220,7 +220,7 @@ def because(round_log: RoundLog, push: PushMilestone | EmailMilestone) -> str:
     """Return a clause with the reason why a push or an e-mail was not sent, or with the result of an attempt."""
     if waits_for_credentials(push):
         return fill(REFUSED_BEFORE, round_log, push)
-    by_facts = sentence_without_devices(push) or sentence_on_project(push)
+    by_facts = sentence_without_devices(push) or sentence_on_other_app(push)
     return fill(by_facts or meaning_of(push.outcome).sentence, round_log, push)
 
 

@@ -8,7 +8,7 @@ from bellhop.domain.device import Provider
 from bellhop.domain.outcomes import NOT_KNOWN, Outcome, Tone
 from bellhop.domain.push import FURTHER_RINGS, RINGING, PushKind
 from bellhop.explain.delivery import Delivery
-from bellhop.explain.other_project import advice_on_project
+from bellhop.explain.other_app import advice_on_other_app
 from bellhop.explain.reported import reports_of, says_it_rang, was_shown
 from bellhop.explain.rounds import RoundLog
 from bellhop.explain.sentences import (
@@ -302,7 +302,7 @@ def _today(round_log: RoundLog, milestone: Milestone) -> str:
 
 def _advice_on(round_log: RoundLog, milestone: PushMilestone | EmailMilestone) -> str:
     """Return what to do about an outcome. If a push waits because of refused credentials, these must be corrected."""
-    if advice := advice_without_devices(milestone) or advice_on_project(round_log, milestone):
+    if advice := advice_without_devices(milestone) or advice_on_other_app(round_log, milestone):
         return advice
     outcome = Outcome.CREDENTIALS_REFUSED if waits_for_credentials(milestone) else milestone.outcome
     return meaning_of(outcome).advice

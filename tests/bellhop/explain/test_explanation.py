@@ -456,6 +456,17 @@ def test_a_service_account_of_another_project():
     assert person.next[0].startswith("If every Android phone")
 
 
+def test_a_browser_that_subscribed_with_another_key():
+    browser = {"user": "jane", "device": "ef" * 10, "label": "Jane's Firefox", "provider": "webpush", "app": "web"}
+    lines = [ring("jane"), attempt(0.2, browser, "wrong_app", status=401, reason="KEY_MISMATCH")]
+    [person] = explain(CID, lines).rounds[0].people
+    assert person.verdict == (
+        "Jane's Firefox was not rung: the browser subscribed with another public key than that of web "
+        "(401 KEY_MISMATCH)."
+    )
+    assert person.next[0].startswith("Let the page subscribe again, with the key that GET /v1/web-push/key returns.")
+
+
 def test_a_firebase_project_without_an_apns_key():
     lines = [ring("jane"), attempt(0.2, PIXEL, "no_apns_key", status=401, reason="THIRD_PARTY_AUTH_ERROR")]
     [person] = explain(CID, lines).rounds[0].people
