@@ -493,7 +493,7 @@ MEANING: dict[Outcome, Meaning] = {
         OutcomeKind.EMAIL,
         Action.ALERT,
         Tone.BAD,
-        "the mail server did not accept the e-mail within a day",
+        "the mail server did not accept the e-mail within a day, or three times gave no clear answer",
         "Check that this machine can reach the mail server: run `bellhop check`.",
     ),
     Outcome.MAIL_OFF: Meaning(

@@ -14,7 +14,7 @@ from structlog.testing import capture_logs
 
 from bellhop.domain.call import Stamp
 from bellhop.domain.mailbox import MailboxHashes
-from bellhop.domain.outcomes import AttemptResult, Outcome
+from bellhop.domain.outcomes import MEANING, AttemptResult, Outcome
 from bellhop.domain.push import PushKind
 from bellhop.domain.round import Recipient
 from bellhop.domain.unsubscribe_link import UnsubscribeLinks
@@ -522,6 +522,7 @@ async def test_an_email_without_an_answer_is_repeated_with_the_same_id(worker, s
     assert len(server.received) == MAX_UNKNOWN
     assert len({received.message["Message-ID"] for received in server.received}) == 1
     assert (await worker.outcomes(round_))[1:] == ["mail_unknown"] * MAX_UNKNOWN + ["mail_gave_up"]
+    assert "gave no clear answer" in MEANING[Outcome.MAIL_GAVE_UP].sentence, "the user may have it"
 
 
 async def test_two_runs_of_a_job_at_the_same_time_send_one_mail(worker, server):
