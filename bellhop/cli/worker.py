@@ -5,7 +5,7 @@ import sys
 import click
 
 from bellhop.cli.options import load_settings, require_own_package
-from bellhop.settings import warn_of_removed_settings
+from bellhop.settings import credentials_twice, warn_of_removed_settings, warn_of_soon_refused
 from bellhop.telemetry import logs
 
 
@@ -19,6 +19,7 @@ def command() -> None:
     settings = load_settings("worker")
     logs.configure(settings.log_format, settings.log_level)
     warn_of_removed_settings()
+    warn_of_soon_refused(credentials_twice(settings))
     from worker.main import run  # noqa: PLC0415 - see tests/test_architecture.py
 
     sys.exit(run(settings))

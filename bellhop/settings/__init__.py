@@ -7,7 +7,7 @@ from bellhop.settings.google import FcmApp
 from bellhop.settings.loading import ConfigurationError, Role, load
 from bellhop.settings.reference import reference, setting_rows
 from bellhop.settings.removed import removed_settings, warn_of_removed_settings
-from bellhop.settings.soon_refused import soon_refused, warn_of_soon_refused
+from bellhop.settings.soon_refused import credentials_twice, soon_refused, warn_of_soon_refused
 from bellhop.settings.stream import StreamApp
 from bellhop.settings.variables import CONFIG, PREFIX, SECRETS_DIR
 from bellhop.settings.web_push import WebPushApp
@@ -23,6 +23,7 @@ __all__ = [
     "Settings",
     "StreamApp",
     "WebPushApp",
+    "credentials_twice",
     "load",
     "reference",
     "removed_settings",

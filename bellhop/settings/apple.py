@@ -5,15 +5,7 @@ from typing import Annotated, Self
 
 from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
 
-from bellhop.settings.field_types import (
-    CaFile,
-    ProxyUrl,
-    ReadableFile,
-    SettingsSection,
-    TablesOf,
-    Url,
-    refuse_app_twice,
-)
+from bellhop.settings.field_types import CaFile, ProxyUrl, ReadableFile, SettingsSection, TablesOf, Url
 
 APNS_SHORTHANDS = {
     "apns_topic": "topic",
@@ -81,9 +73,3 @@ class AppleSettings(SettingsSection):
     """CA certificate to trust for Apple's push service, instead of the system's CAs."""
     apns_proxy: ProxyUrl = ""
     """HTTP proxy (http://host:port) for connections to Apple."""
-
-    @field_validator("apns_apps")
-    @classmethod
-    def _each_topic_once(cls, apps: list[ApnsApp]) -> list[ApnsApp]:
-        refuse_app_twice("topic", (app.topic for app in apps))
-        return apps

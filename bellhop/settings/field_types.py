@@ -95,12 +95,6 @@ def repeated(values: Iterable[str]) -> list[str]:
     return sorted(value for value, times in Counter(values).items() if times > 1)
 
 
-def refuse_app_twice(field: str, names: Iterable[str]) -> None:
-    """Raise ValueError if two apps have the same name, which stands in `field`: only one of them would be used."""
-    if twice := repeated(names):
-        raise ValueError(f"two apps have the {field} {twice[0]}: keep the one whose credentials are valid")
-
-
 ListOf = Annotated[list[T], NoDecode, BeforeValidator(_split)]
 """A list. As text: values separated by commas, or JSON."""
 TablesOf = Annotated[list[T], NoDecode, BeforeValidator(_parse_json)]

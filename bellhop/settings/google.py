@@ -6,15 +6,7 @@ from typing import Any, Self
 
 from pydantic import BaseModel, ConfigDict, PrivateAttr, field_validator, model_validator
 
-from bellhop.settings.field_types import (
-    CaFile,
-    ProxyUrl,
-    ReadableFile,
-    SettingsSection,
-    TablesOf,
-    Url,
-    refuse_app_twice,
-)
+from bellhop.settings.field_types import CaFile, ProxyUrl, ReadableFile, SettingsSection, TablesOf, Url
 
 FCM_SHORTHANDS = {"fcm_service_account_file": "service_account_file"}
 """The setting for a single Firebase project, and the field of FcmApp that it sets."""
@@ -62,12 +54,6 @@ class GoogleSettings(SettingsSection):
     """CA certificate to trust for Firebase Cloud Messaging and the token endpoint, instead of the system's CAs."""
     fcm_proxy: ProxyUrl = ""
     """HTTP proxy (http://host:port) for connections to Google."""
-
-    @field_validator("fcm_apps")
-    @classmethod
-    def _each_project_once(cls, apps: list[FcmApp]) -> list[FcmApp]:
-        refuse_app_twice("project", (app.project_id for app in apps))
-        return apps
 
 
 def _content(path: Path) -> dict[str, Any]:

@@ -3,10 +3,10 @@
 import re
 from typing import Annotated, Self
 
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field, SecretStr, field_validator, model_validator
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, SecretStr, model_validator
 
 from bellhop.domain.web_push import KNOWN_SERVICES, SERVICE, read_public_key
-from bellhop.settings.field_types import CaFile, ListOf, Network, ProxyUrl, SettingsSection, TablesOf, refuse_app_twice
+from bellhop.settings.field_types import CaFile, ListOf, Network, ProxyUrl, SettingsSection, TablesOf
 
 WEB_PUSH_SHORTHANDS = {
     "web_push_app": "app",
@@ -82,12 +82,6 @@ class WebPushSettings(SettingsSection):
     """CA certificate to trust for push services, instead of the system's CAs."""
     web_push_proxy: ProxyUrl = ""
     """HTTP proxy (http://host:port) for connections to push services. It must refuse private addresses by itself."""
-
-    @field_validator("web_push_apps")
-    @classmethod
-    def _each_app_once(cls, apps: list[WebPushApp]) -> list[WebPushApp]:
-        refuse_app_twice("name", (app.app for app in apps))
-        return apps
 
     @property
     def web_push_services(self) -> tuple[str, ...]:

@@ -22,6 +22,7 @@ from bellhop.settings import (
     WebPushApp,
     load,
     removed_settings,
+    soon_refused,
     warn_of_removed_settings,
 )
 from bellhop.settings.given import settings_by_source
@@ -221,8 +222,8 @@ def test_one_app_twice_is_refused(setenv):
 
 
 @pytest.mark.parametrize("provider", ["APNS", "FCM", "WEB_PUSH"])
-def test_credentials_twice_for_one_app_are_refused(setenv, tmp_path, provider):
-    """Only the last ones would be used, and the operator would not learn of that."""
+def test_credentials_twice_for_one_app_are_warned_of(setenv, tmp_path, provider):
+    """Only the last ones are used, and an operator who rotates a key by adding another would not learn of that."""
     account = tmp_path / "account.json"
     account.write_text(json.dumps(dict.fromkeys(("project_id", "client_email", "private_key", "token_uri"), "calls")))
     app = {
@@ -231,9 +232,8 @@ def test_credentials_twice_for_one_app_are_refused(setenv, tmp_path, provider):
         "WEB_PUSH": {"app": "calls", "public_key": PUBLIC_KEY_OF_1},
     }[provider]
     setenv(**{f"{provider}_APPS": json.dumps([app, app])})
-    field = {"APNS": "topic", "FCM": "project", "WEB_PUSH": "name"}[provider]
-    words = f"two apps have the {field} calls: keep the one whose credentials are valid"
-    assert problems(None) == [f"BELLHOP_{provider}_APPS: {words}"]
+    (sentence,) = soon_refused(load())
+    assert sentence.startswith(f"BELLHOP_{provider}_APPS has several credentials for calls, and only the last ones")
 
 
 def test_no_problem_shows_a_secret(setenv):

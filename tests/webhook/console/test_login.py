@@ -442,7 +442,7 @@ def test_a_proxy_that_nobody_named_is_warned_of(monkeypatch, named, warned):
         monkeypatch.setenv(f"BELLHOP_{name}", value)
     settings = load()
     with capture_logs() as lines:
-        warn_of_soon_refused(settings)
+        warn_of_soon_refused(soon_refused(settings))
     assert [line["event"] for line in lines] == ["setting_soon_refused"] * warned
     assert all("BELLHOP_CONSOLE_PROXY_SECRET" in sentence for sentence in soon_refused(settings))
 
