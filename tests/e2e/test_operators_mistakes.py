@@ -218,6 +218,16 @@ async def test_a_service_account_of_another_project(installation, redis_client):
     assert "Use a service account of the project" in page
 
 
+async def test_a_firebase_project_without_an_apns_key(installation):
+    await installation.register("ben", Provider.FCM, Kind.ALERT, "ben:iphone")
+    installation.google.script("ben:iphone", fcm_error(401, "UNAUTHENTICATED", code="THIRD_PARTY_AUTH_ERROR"))
+    words = (
+        "Firebase example-calls: Google could not pass the push on: for example-calls, Firebase has no valid APNs key"
+    )
+    _, warnings = await checked(installation, "warning")
+    assert any(warning.startswith(words) for warning in warnings)
+
+
 async def test_only_a_token_for_notices(installation, redis_client):
     await installation.register("ida", Provider.APNS, Kind.ALERT, "1d" * 32)
     words = "ida has 1 device for notices and none for calls: an iPhone rings by its VoIP token"

@@ -9,7 +9,7 @@ from bellhop.cli.check.finding import Finding, Level
 from bellhop.cli.check.reading import read_redis
 from bellhop.clock import Seconds
 from bellhop.domain.device import Device, Kind, Provider
-from bellhop.domain.outcomes import ADVICE_BY_REASON, Outcome
+from bellhop.domain.outcomes import ADVICE_BY_REASON, MEANING, Outcome
 from bellhop.domain.plan import suits
 from bellhop.domain.push import PushKind
 from bellhop.domain.web_push import host_of, service_of
@@ -49,7 +49,7 @@ async def findings(settings: Settings) -> AsyncIterator[Finding]:
         if demoted:
             yield Finding(Level.WARNING, "devices", f"{_demoted(demoted)} {DEMOTED}")
         for project in settings.fcm_apps:
-            if finding_ := await _of_another_project(settings, project, users):
+            if finding_ := await _ask_google(settings, project, users):
                 yield finding_
 
 
@@ -130,8 +130,8 @@ def _only_notices(devices: Sequence[Device]) -> bool:
     return bool(devices) and not any(suits(PushKind.RING, device) for device in devices)
 
 
-async def _of_another_project(settings: Settings, project: FcmApp, users: Users) -> Finding | None:
-    """Ask Google about some tokens, without sending anything: is the service account of the phones' project?"""
+async def _ask_google(settings: Settings, project: FcmApp, users: Users) -> Finding | None:
+    """Ask Google about some tokens, without sending anything: are the service account and Firebase's keys right?"""
     from worker.providers.configured import fcm_sender  # noqa: PLC0415 - see tests/test_architecture.py
 
     devices = [device for of_user in users.values() for device in of_user if device.provider is Provider.FCM]
@@ -144,14 +144,19 @@ async def _of_another_project(settings: Settings, project: FcmApp, users: Users)
         answers = [await sender.validate(device.token) for device in tried]
     finally:
         await sender.close()
-    if any(answer.outcome is not Outcome.WRONG_APP for answer in answers):
+    subject, outcomes = f"Firebase {project.project_id}", {answer.outcome for answer in answers}
+    if Outcome.NO_APNS_KEY in outcomes:
+        meaning = MEANING[Outcome.NO_APNS_KEY]
+        sentence = f"{meaning.sentence}. {meaning.advice}".format(provider="Google", app=project.project_id)
+        return Finding(Level.WARNING, subject, sentence.removesuffix("."))
+    if outcomes != {Outcome.WRONG_APP}:
         return None
     sentence = (
         f"the service account is of the project {project.project_id}, and Google says that the phones' tokens are of "
         f"another project ({answers[0].status} {answers[0].reason}): every Android phone gets this answer. Use a "
         "service account of the project in the app's google-services.json"
     )
-    return Finding(Level.PROBLEM, f"Firebase {project.project_id}", sentence)
+    return Finding(Level.PROBLEM, subject, sentence)
 
 
 def _demoted(count: int) -> str:
