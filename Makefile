@@ -6,7 +6,7 @@ PYTEST := $(BIN)/pytest -n 8 --dist loadfile --no-loadscope-reorder
 # The tests start Bellhop hundreds of times. Without compiled files on disk, each start compiles it again.
 unexport PYTHONDONTWRITEBYTECODE
 
-.PHONY: demo test test-redis test-cluster test-long soak sdk-contract api-clients upgrade-check own-stack check format lint types docs lock audit fuzz bench clean
+.PHONY: demo test compiled-tests test-redis test-cluster test-long soak sdk-contract api-clients upgrade-check own-stack check format lint types docs lock audit fuzz bench clean
 
 demo: .venv/demo
 	@$(BIN)/bellhop demo $(if $(ONCE),--once)
@@ -14,10 +14,16 @@ demo: .venv/demo
 test: .venv/ready
 	$(PYTEST)
 
+# Compiles the tests. Without it, each process of the first run on a clean checkout compiles all of them.
+compiled-tests: .venv/ready
+	$(BIN)/pytest -qq --collect-only > /dev/null
+
 # The tests that depend on Redis, for a Redis of another make: SANDBOX_REDIS=/path/to/redis-server. LONG=1 adds all tests
-# that play whole calls, and all that kill processes.
+# that play whole calls, and all that kill processes. SHORT=1, which is what CI runs, leaves out tests of the queue that take
+# long: what they need of Redis, the others need too.
 test-redis: .venv/ready
-	$(PYTEST) --with-redis tests/worker tests/bellhop tests/webhook/intake/test_replication.py \
+	$(PYTEST) $(if $(SHORT),--ignore-glob='*/test_queue_worker_*' --ignore-glob='*/test_suspects.py') \
+	  --with-redis tests/worker tests/bellhop tests/webhook/intake/test_replication.py \
 	  tests/e2e/test_redis_*.py tests/e2e/test_whole_path.py tests/upgrade/test_reads_the_old.py \
 	  $(if $(LONG),tests/kill tests/flows,tests/kill/test_failover.py tests/kill/test_redis_*.py \
 	  tests/flows/test_ringing.py tests/flows/test_what_stays.py)
