@@ -50,6 +50,8 @@ class ProviderChannel:
         self.claims = PrioritySlots(CLAIMS_AT_ONCE)
         """An attempt holds one of these while it claims its device."""
         self.in_flight = 0
+        self.has_accepted = False
+        """Whether the provider has accepted a push since this process started."""
         self.quick_repeats = QuickRepeats()
         self._trouble = ChannelTrouble()
 
@@ -105,6 +107,7 @@ class ProviderChannel:
             self.in_flight -= 1
         self._trouble.record(result, user)
         if result.outcome is Outcome.ACCEPTED:
+            self.has_accepted = True
             self.quick_repeats.note_accepted()
         if circuit.record(result, user, Seconds(time.monotonic())):
             log.error(

@@ -1,6 +1,7 @@
 """The channels of one web app: one for each host of a push service, so that a slow or dead host delays no other."""
 
 from collections import OrderedDict
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 from bellhop.domain.device import Device
@@ -43,15 +44,23 @@ class ServiceChannels:
     @property
     def blocked(self) -> bool:
         """Whether nothing is sent to one of the push services."""
-        return any(channel.blocked for channel in self._channels.values())
+        return any(channel.blocked for channel in self._judged().values())
 
     @property
     def refused(self) -> str:
         """Why a push service refuses our key, with its host; empty if none does."""
-        named = ((name, channel.refused) for name, channel in self._channels.items())
+        named = ((name, channel.refused) for name, channel in self._judged().items())
         return next((f"{name}: {reason}" for name, reason in named if reason), "")
 
     @property
     def trouble(self) -> AttemptResult | None:
         """The answer that shows why pushes to one of the push services do not arrive; None if they do."""
-        return next((trouble for channel in self._channels.values() if (trouble := channel.trouble)), None)
+        return next((trouble for channel in self._judged().values() if (trouble := channel.trouble)), None)
+
+    def _judged(self) -> Mapping[str, ProviderChannel]:
+        """Return the channels that tell how the app does: those that have accepted a push, or all if none has.
+
+        Any user can register an endpoint at a host that serves nobody.
+        """
+        accepted = {host: channel for host, channel in self._channels.items() if channel.has_accepted}
+        return accepted or self._channels

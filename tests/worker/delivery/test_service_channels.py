@@ -2,6 +2,8 @@
 
 from types import SimpleNamespace
 
+import pytest
+
 from bellhop.domain.outcomes import AttemptResult, Outcome
 from tests.factories import a_browser, a_push
 from worker.delivery import provider_channel
@@ -70,3 +72,20 @@ async def test_one_users_foreign_browsers_say_nothing_about_our_key():
     for number in range(20):
         assert await attempt(channels, "mallory", f"{SAFARI}/{number}") is Outcome.WRONG_APP
     assert channels.trouble is None
+
+
+@pytest.mark.parametrize("outcome", [Outcome.UNSENT, Outcome.CREDENTIALS_REFUSED])
+async def test_a_host_that_never_served_us_is_no_trouble_of_the_app(outcome):
+    """Its only user may have invented it, or be the only one there. An alarm would never end."""
+    sender = OneUserFails(AttemptResult(outcome, reason="why"))
+    channels = ServiceChannels(sender, "webpush web", 128)
+    for _ in range(FAILURES_TO_OPEN):
+        await attempt(channels, "mallory", "https://none.push.apple.com/1")
+    assert channels.blocked, "as far as is known, no host serves us"
+    assert channels.trouble.outcome is outcome
+    await attempt(channels, "ben", SAFARI)
+    assert (channels.blocked, channels.refused, channels.trouble) == (False, "", None)
+    for _ in range(FAILURES_TO_OPEN):
+        await attempt(channels, "mallory", SAFARI)
+    assert channels.blocked, "a host that served us does not any more"
+    assert channels.trouble.outcome is outcome
