@@ -577,6 +577,9 @@ class AttemptResult:
     """What broke: the same object for all pushes that failed because one connection broke or could not be opened."""
 
 
+OF_ONE_ENVIRONMENT = frozenset({"BadEnvironmentKeyIdInToken", "BadCertificateEnvironment"})
+"""Apple's reasons for refusing credentials of the other environment. They are about some phones only, and any user can
+register a phone of the wrong environment."""
 NOT_TRUSTED = "the server's certificate is not trusted: check the CA file"
 NO_CONNECTION = "no connection: check the URL, the firewall (Apple: TCP 443 or 2197) and the proxy"
 ADVICE_BY_REASON = {

@@ -195,6 +195,10 @@ SUBSCRIBE_AGAIN = (
     "pair of {app} was replaced: then all browsers must subscribe again."
 )
 
+ONE_ENVIRONMENT = (
+    "The credentials for {app} are for one of Apple's environments only, and this push was for the other. Phones of "
+    "the right environment ring. To ring both, use a key for both environments."
+)
 REFUSED_BEFORE = "{provider} refuses the credentials for {app}, so the push waited"
 """Why a push waits, if the circuit is open because the provider refused the credentials."""
 

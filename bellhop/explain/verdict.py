@@ -5,7 +5,7 @@ from dataclasses import dataclass
 
 from bellhop.domain.call import Standing
 from bellhop.domain.device import Provider
-from bellhop.domain.outcomes import NOT_KNOWN, Outcome, Tone
+from bellhop.domain.outcomes import NOT_KNOWN, OF_ONE_ENVIRONMENT, Outcome, Tone
 from bellhop.domain.push import FURTHER_RINGS, RINGING, PushKind
 from bellhop.explain.delivery import Delivery
 from bellhop.explain.other_app import advice_on_other_app
@@ -14,6 +14,7 @@ from bellhop.explain.rounds import RoundLog
 from bellhop.explain.sentences import (
     HOW_RUNG_AGAIN,
     NOT_TAKEN_UP,
+    ONE_ENVIRONMENT,
     PROVIDERS,
     SENT,
     SILENT,
@@ -304,5 +305,7 @@ def _advice_on(round_log: RoundLog, milestone: PushMilestone | EmailMilestone) -
     """Return what to do about an outcome. If a push waits because of refused credentials, these must be corrected."""
     if advice := advice_without_devices(milestone) or advice_on_other_app(round_log, milestone):
         return advice
+    if isinstance(milestone, PushMilestone) and milestone.reason in OF_ONE_ENVIRONMENT:
+        return ONE_ENVIRONMENT
     outcome = Outcome.CREDENTIALS_REFUSED if waits_for_credentials(milestone) else milestone.outcome
     return meaning_of(outcome).advice

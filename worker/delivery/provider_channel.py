@@ -12,7 +12,7 @@ import structlog
 
 from bellhop.clock import Seconds
 from bellhop.domain.device import Device, Environment
-from bellhop.domain.outcomes import AttemptResult, Outcome
+from bellhop.domain.outcomes import OF_ONE_ENVIRONMENT, AttemptResult, Outcome
 from bellhop.domain.push import Push
 from worker.delivery.channel_trouble import ChannelTrouble
 from worker.delivery.circuit_breaker import CircuitBreaker
@@ -25,9 +25,6 @@ log = structlog.get_logger()
 CLAIMS_AT_ONCE = 100
 """At most so many pushes claim their devices at the same time. With more, the event loop needs so long to send them
 that the last claims are too old."""
-OF_ONE_ENVIRONMENT = frozenset({"BadEnvironmentKeyIdInToken", "BadCertificateEnvironment"})
-"""Apple's reasons for credentials of the other environment. Any user can register a phone of the wrong environment, so
-these reasons are not reported."""
 
 
 @dataclass

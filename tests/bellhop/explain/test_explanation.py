@@ -456,6 +456,15 @@ def test_a_service_account_of_another_project():
     assert person.next[0].startswith("If every Android phone")
 
 
+@pytest.mark.parametrize(("what", "outcome"), [(PushAttempted, "credentials_refused"), (PushWaited, "circuit_open")])
+def test_a_key_of_one_environment_does_not_concern_all_phones(what, outcome):
+    refused = told(what, 0.2, round=T, kind="ring", outcome=outcome, reason="BadEnvironmentKeyIdInToken", **IPHONE)
+    lines = [ring("jane"), refused, finished(30, IPHONE, "gave_up")]
+    advice = " ".join(explain(CID, lines).rounds[0].people[0].next)
+    assert advice.startswith("The credentials for com.example are for one of Apple's environments only")
+    assert "no phone" not in advice
+
+
 def test_a_browser_that_subscribed_with_another_key():
     browser = {"user": "jane", "device": "ef" * 10, "label": "Jane's Firefox", "provider": "webpush", "app": "web"}
     lines = [ring("jane"), attempt(0.2, browser, "wrong_app", status=401, reason="KEY_MISMATCH")]
