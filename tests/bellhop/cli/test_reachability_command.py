@@ -54,7 +54,7 @@ def test_the_json_is_that_of_the_api(bellhop, ben):
 
 @pytest.mark.parametrize(("priorities", "said"), [(["normal"] * 3, True), (["normal", "normal", "high"], False)])
 async def test_the_check_counts_phones_with_demoted_rings(redis_url, ben, priorities, said):
-    for number, priority in enumerate(priorities):
+    for number, priority in enumerate(priorities, start=1):
         ben(number, fcm_priority=priority)
     sentences = [finding.sentence async for finding in findings(web_settings(redis_url))]
     found = [sentence for sentence in sentences if sentence.startswith("1 phone got their last three rings")]
