@@ -19,14 +19,14 @@ compiled-tests: .venv/ready
 	$(BIN)/pytest -qq --collect-only > /dev/null
 
 # The tests that depend on Redis, for a Redis of another make: SANDBOX_REDIS=/path/to/redis-server. LONG=1 adds all tests
-# that play whole calls, and all that kill processes. SHORT=1, which is what CI runs, leaves out tests of the queue that take
-# long: what they need of Redis, the others need too.
+# that play whole calls, and all that kill processes. SHORT=1, which is what CI runs, leaves out tests that kill processes and
+# take long: what they need of Redis, the others need too.
 test-redis: .venv/ready
-	$(PYTEST) $(if $(SHORT),--ignore-glob='*/test_queue_worker_*' --ignore-glob='*/test_suspects.py') \
-	  --with-redis tests/worker tests/bellhop tests/webhook/intake/test_replication.py \
+	$(PYTEST) --with-redis tests/worker tests/bellhop tests/webhook/intake/test_replication.py \
 	  tests/e2e/test_redis_*.py tests/e2e/test_whole_path.py tests/upgrade/test_reads_the_old.py \
-	  $(if $(LONG),tests/kill tests/flows,tests/kill/test_failover.py tests/kill/test_redis_*.py \
-	  tests/flows/test_ringing.py tests/flows/test_what_stays.py)
+	  tests/flows/test_ringing.py tests/flows/test_what_stays.py $(if $(LONG),tests/kill tests/flows) \
+	  $(if $(SHORT),--ignore-glob='*/test_queue_worker_*' --ignore-glob='*/test_suspects.py',\
+	  tests/kill/test_failover.py tests/kill/test_redis_*.py)
 
 # Whole calls, kills and the property model with Bellhop on a Redis Cluster of three masters. SHORT=1 is what CI runs.
 # `make test` has the tests of what happens to the nodes.
