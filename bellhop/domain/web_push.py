@@ -44,9 +44,14 @@ def host_of(endpoint: str) -> str:
     return matched[1]
 
 
+def push_host(endpoint: str) -> str:
+    """Return the host of an endpoint as settings write it: with its port, unless that is 443. Raises ValueError."""
+    return host_of(endpoint).removesuffix(":443")
+
+
 def service_of(endpoint: str, services: Iterable[str]) -> str | None:
     """Return the push service of an endpoint, as it is written in `services`; None if it belongs to none."""
-    host = host_of(endpoint).removesuffix(":443")
+    host = push_host(endpoint)
     return next((service for service in services if _is_of(host, service)), None)
 
 

@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 
 from bellhop.domain.device import Device
 from bellhop.domain.outcomes import AttemptResult
-from bellhop.domain.web_push import host_of
+from bellhop.domain.web_push import push_host
 from worker.delivery.provider_channel import ProviderChannel
 from worker.providers.sender import Sender
 
@@ -28,7 +28,7 @@ class ServiceChannels:
 
     def of(self, device: Device) -> ProviderChannel:
         """Return the channel for a device."""
-        host = host_of(device.token).removesuffix(":443")
+        host = push_host(device.token)
         if host not in self._channels:
             self._channels[host] = ProviderChannel(self.sender, f"{self.name} {host}", self.limit)
         self._channels.move_to_end(host)

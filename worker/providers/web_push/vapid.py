@@ -7,7 +7,7 @@ from typing import NamedTuple
 import jwt
 
 from bellhop.clock import Seconds
-from bellhop.domain.web_push import host_of
+from bellhop.domain.web_push import push_host
 from bellhop.vapid_keys import read_private_key
 
 TOKEN_LIFE_S = 12 * 3600
@@ -34,7 +34,7 @@ class VapidHeaders:
 
     def of(self, endpoint: str) -> str:
         """Return the header for a push to this endpoint."""
-        audience = f"https://{host_of(endpoint).removesuffix(':443')}"
+        audience = f"https://{push_host(endpoint)}"
         now, header = Seconds(time.time()), self._headers.get(audience)
         # A token from the future was signed while our clock was wrong: push services may refuse it.
         if header is None or not header.signed_at_s <= now < header.signed_at_s + RENEW_AFTER_S:

@@ -16,7 +16,7 @@ from bellhop.domain.device import Environment, Provider
 from bellhop.domain.outcomes import AttemptResult, Outcome
 from bellhop.domain.payloads import most_bytes
 from bellhop.domain.push import Push
-from bellhop.domain.web_push import from_base64url, host_of, service_of
+from bellhop.domain.web_push import from_base64url, push_host, service_of
 from bellhop.public_address import parse_networks, public_socket
 from worker.providers.client_tls import client_tls
 from worker.providers.http2.connection_policy import ConnectionPolicy
@@ -113,7 +113,7 @@ class WebPushSender:
         device = push.device
         return EncryptedPush(
             device.token,
-            host_of(device.token).removesuffix(":443"),
+            push_host(device.token),
             self._vapid.of(device.token),
             "high" if push.options.urgent else "normal",
             time_to_live_s(push),
