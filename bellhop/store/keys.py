@@ -44,6 +44,11 @@ def round_key(tenant: str, cid: str, started_at: Micros) -> str:
     return f"{round_prefix(tenant, cid)}{started_at}"
 
 
+def claim_field(kind: str, device_key: str) -> str:
+    """A field of that hash: the claim of a push of this kind to a device, or that it was sent."""
+    return f"s:{kind}:{device_key}"
+
+
 def round_prefix(tenant: str, cid: str) -> str:
     """The start of the keys of all rounds of a call."""
     return f"{ROUND_PREFIX}{tenant}:{cid}:"

@@ -11,7 +11,7 @@ from bellhop.domain.push import PushKind
 from bellhop.queue.job_payloads import QueuedRound
 from bellhop.store import registry
 from bellhop.store.async_client import Store
-from bellhop.store.keys import round_key
+from bellhop.store.keys import claim_field, round_key
 from bellhop.store.registry import RegisteredUsers
 from bellhop.store.retry import until_redis_answers
 from bellhop.store.stored_call import StoredCall, read_call
@@ -44,7 +44,7 @@ class RingEndings(FanOut):
         if not devices:
             return []
         key = round_key(self._round.tenant, self._round.cid, self._round.started_at)
-        fields = [f"s:{PushKind.RING}:{device.key}" for device in devices]
+        fields = [claim_field(PushKind.RING, device.key) for device in devices]
         claims = await until_redis_answers(partial(self._tools.store.call, "HMGET", key, *fields))
         return [device for device, claim in zip(devices, claims, strict=True) if claim is not None]
 

@@ -21,7 +21,7 @@ from bellhop.store import email_scripts
 from bellhop.store.call_scripts import record_attempt
 from bellhop.store.email_scripts import ClaimedEmail
 from bellhop.store.job_keys import JobFields, of_tenant
-from bellhop.store.keys import devices_key, round_key
+from bellhop.store.keys import claim_field, devices_key, round_key
 from bellhop.store.redis_clock import RedisClock
 from bellhop.store.retry import until_redis_answers
 from bellhop.store.scripts import Scripts
@@ -89,7 +89,7 @@ class EmailStore:
         (devices,) = await until_redis_answers(lambda: self._store.together(("HKEYS", user_devices)))
         if not devices:
             return [False] * len(calls)
-        claims = [f"s:{PushKind.MISSED}:{device.decode()}" for device in devices]
+        claims = [claim_field(PushKind.MISSED, device.decode()) for device in devices]
         reads = [("HMGET", round_key(call.tenant, call.cid, call.started_at), *claims) for call in calls]
         found = await until_redis_answers(lambda: self._store.together(*reads, in_order=False))
         return [b"sent" in of_call for of_call in found]
