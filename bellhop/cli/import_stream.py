@@ -19,7 +19,7 @@ from bellhop.cli.progress import progress, say_aside
 from bellhop.clock import Seconds
 from bellhop.domain.device import NOT_REACHED, Environment, Provider
 from bellhop.explain.sentences import MAX_NAMED
-from bellhop.privacy.forgetting_people import forgotten_people
+from bellhop.privacy.forgetting_people import KnownForgotten
 from bellhop.settings import Settings, StreamApp
 from bellhop.store import registry
 from bellhop.store.blocking_client import together
@@ -115,6 +115,7 @@ class _Import:
     def __init__(self, settings: Settings, app: StreamApp, apps: DeviceApps, environment: Environment) -> None:
         self._settings, self._app, self._apps, self._environment = settings, app, apps, environment
         self._redis, self._hears = connect(settings), audience(settings)
+        self._forgotten = KnownForgotten()
         self._imported_apps: set[tuple[Provider, str]] = set()
         self._reached = False
         """Whether Stream has answered any request."""
@@ -172,7 +173,8 @@ class _Import:
         loop = asyncio.get_running_loop()
         ready_at = loop.time()
         for user_id in users:
-            if forgotten_people(self._redis, self._app.tenant)(user_id):
+            self._forgotten.read(self._redis)
+            if self._forgotten.people.of(self._app.tenant)(user_id):
                 self._leave_out(user_id, FORGOTTEN_LATELY)
                 continue
             await asyncio.sleep(ready_at - loop.time())
