@@ -577,6 +577,16 @@ class AttemptResult:
     """What broke: the same object for all pushes that failed because one connection broke or could not be opened."""
 
 
+def waits_for_credentials(outcome: str, reason: str) -> bool:
+    """Whether a push waits because the provider refused the credentials: only then an open circuit has a reason."""
+    return outcome == Outcome.CIRCUIT_OPEN and bool(reason)
+
+
+def credentials_are_refused(outcome: str, reason: str) -> bool:
+    """Whether the provider refused our credentials: for this push, or before, so that it waits."""
+    return outcome == Outcome.CREDENTIALS_REFUSED or waits_for_credentials(outcome, reason)
+
+
 OF_ONE_ENVIRONMENT = frozenset({"BadEnvironmentKeyIdInToken", "BadCertificateEnvironment"})
 """Apple's reasons for refusing credentials of the other environment. They are about some phones only, and any user can
 register a phone of the wrong environment."""

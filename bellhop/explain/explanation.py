@@ -14,7 +14,7 @@ import msgspec
 from bellhop.clock import Micros, iso
 from bellhop.domain import round_of_test
 from bellhop.domain.call import Standing
-from bellhop.domain.outcomes import MEANING, Outcome, Tone
+from bellhop.domain.outcomes import MEANING, Outcome, Tone, credentials_are_refused
 from bellhop.domain.push import PushKind
 from bellhop.explain.rounds import RoundLog, sorted_into_rounds
 from bellhop.explain.sentences import (
@@ -33,7 +33,7 @@ from bellhop.explain.sentences import (
     listed,
     named,
 )
-from bellhop.explain.timeline import TimelineEntry, fill, timeline_entry, waits_for_credentials
+from bellhop.explain.timeline import TimelineEntry, fill, timeline_entry
 from bellhop.explain.verdict import KNEW_OF_CALL, UserVerdict, user_verdict
 from bellhop.explain.webhooks import arrival_of, stamp_of
 from bellhop.explain.whole_trail import NOTHING_TODAY, UNKNOWN_TIME
@@ -307,13 +307,9 @@ def _advice_on_credentials(round_log: RoundLog, pushes: Sequence[PushMilestone])
 
     To somebody who was not reached at all, the same advice is given.
     """
-    refused = [push for push in pushes if _has_refused_credentials(push)]
+    refused = [push for push in pushes if credentials_are_refused(push.outcome, push.reason)]
     advice = MEANING[Outcome.CREDENTIALS_REFUSED].advice
     return tuple(dict.fromkeys(fill(advice, round_log, push) for push in refused))
-
-
-def _has_refused_credentials(push: PushMilestone) -> bool:
-    return push.outcome == Outcome.CREDENTIALS_REFUSED or waits_for_credentials(push)
 
 
 def _advice_on_delays(round_log: RoundLog) -> tuple[str, ...]:

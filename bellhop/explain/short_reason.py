@@ -4,14 +4,14 @@ from collections.abc import Iterable, Sequence
 
 from bellhop.clock import Micros
 from bellhop.domain.call import Standing
-from bellhop.domain.outcomes import Outcome, Tone
+from bellhop.domain.outcomes import Outcome, Tone, waits_for_credentials
 from bellhop.domain.phone_report import PhoneEvent
 from bellhop.domain.push import PushKind
 from bellhop.explain.delivery import Delivery
 from bellhop.explain.rounds import RoundLog
 from bellhop.explain.sentences import NOT_TAKEN_UP, duration
 from bellhop.explain.skip_facts import advice_without_devices
-from bellhop.explain.timeline import meaning_of, waits_for_credentials
+from bellhop.explain.timeline import meaning_of
 from bellhop.trail import EmailMilestone, PushAttempted, PushMilestone
 
 LATE_US = 3_000_000
@@ -109,7 +109,7 @@ def _outcome(round_log: RoundLog, user: str, delivery: Delivery) -> str:
     pushes = [push for push in round_log.of(user, PushMilestone) if push.device == delivery.device]
     if any(advice_without_devices(push) for push in pushes):
         return "no_token_for_calls" if delivery.kind == PushKind.RING else "no_token_for_notices"
-    if any(waits_for_credentials(push) for push in pushes if not isinstance(push, PushAttempted)):
+    if any(waits_for_credentials(push.outcome, push.reason) for push in pushes if not isinstance(push, PushAttempted)):
         return Outcome.CREDENTIALS_REFUSED
     return delivery.outcome
 

@@ -9,7 +9,16 @@ from typing import Any
 
 from bellhop.clock import Micros, iso
 from bellhop.domain.call import NOTICE_DUE, Stamp, Standing
-from bellhop.domain.outcomes import MEANING, NOT_KNOWN, Action, Meaning, Outcome, OutcomeKind, Tone
+from bellhop.domain.outcomes import (
+    MEANING,
+    NOT_KNOWN,
+    Action,
+    Meaning,
+    Outcome,
+    OutcomeKind,
+    Tone,
+    waits_for_credentials,
+)
 from bellhop.domain.push import STARTED
 from bellhop.domain.rejections import BY_PHONE, REASONS
 from bellhop.explain.other_app import sentence_on_other_app
@@ -218,15 +227,10 @@ _FACTS: dict[str, Callable[[RoundLog, Milestone], str]] = {
 
 def because(round_log: RoundLog, push: PushMilestone | EmailMilestone) -> str:
     """Return a clause with the reason why a push or an e-mail was not sent, or with the result of an attempt."""
-    if waits_for_credentials(push):
+    if waits_for_credentials(push.outcome, push.reason):
         return fill(REFUSED_BEFORE, round_log, push)
     by_facts = sentence_without_devices(push) or sentence_on_other_app(push)
     return fill(by_facts or meaning_of(push.outcome).sentence, round_log, push)
-
-
-def waits_for_credentials(push: PushMilestone | EmailMilestone) -> bool:
-    """Whether a push waits because the provider refused the credentials: only then an open circuit has a reason."""
-    return push.outcome == Outcome.CIRCUIT_OPEN and bool(push.reason)
 
 
 def answer(push: PushMilestone | EmailMilestone) -> str:

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 
 from bellhop.domain.call import Standing
 from bellhop.domain.device import Provider
-from bellhop.domain.outcomes import NOT_KNOWN, OF_ONE_ENVIRONMENT, Outcome, Tone
+from bellhop.domain.outcomes import NOT_KNOWN, OF_ONE_ENVIRONMENT, Outcome, Tone, waits_for_credentials
 from bellhop.domain.push import FURTHER_RINGS, RINGING, PushKind
 from bellhop.explain.delivery import Delivery
 from bellhop.explain.other_app import advice_on_other_app
@@ -32,7 +32,6 @@ from bellhop.explain.timeline import (
     name_of,
     standing_sentence,
     timeline_entry,
-    waits_for_credentials,
 )
 from bellhop.trail import (
     EmailMilestone,
@@ -307,5 +306,6 @@ def _advice_on(round_log: RoundLog, milestone: PushMilestone | EmailMilestone) -
         return advice
     if isinstance(milestone, PushMilestone) and milestone.reason in OF_ONE_ENVIRONMENT:
         return ONE_ENVIRONMENT
-    outcome = Outcome.CREDENTIALS_REFUSED if waits_for_credentials(milestone) else milestone.outcome
+    waits = waits_for_credentials(milestone.outcome, milestone.reason)
+    outcome = Outcome.CREDENTIALS_REFUSED if waits else milestone.outcome
     return meaning_of(outcome).advice

@@ -9,7 +9,7 @@ from typing import NamedTuple
 from bellhop.backoff import pause_s
 from bellhop.clock import Micros, Seconds
 from bellhop.domain.device import Provider
-from bellhop.domain.outcomes import MEANING, NOTHING_LEFT, Action, AttemptResult, Outcome
+from bellhop.domain.outcomes import MEANING, NOTHING_LEFT, Action, AttemptResult, Outcome, credentials_are_refused
 from bellhop.domain.push import Push, PushKind, in_other_environment
 from bellhop.store.redis_clock import RedisClock
 from bellhop.store.retry import RETRY_S
@@ -177,7 +177,7 @@ class _Attempts:
             self._push, self._switched = in_other_environment(self._push), True
             self.end_wait = self._before_attempt(Seconds(0.0))
             return None
-        if self._switched and _credentials_are_refused(result):
+        if self._switched and credentials_are_refused(result.outcome, result.reason):
             return self._finished(Outcome.BAD_TOKEN)  # they are for one environment, and the token is not of that one
         circuit_s = result.retry_after_s if result.outcome is Outcome.CIRCUIT_OPEN else None
         wait_s = circuit_s or self._pause_s(action, result)
@@ -249,12 +249,6 @@ class _Attempts:
     def _record(self, result: AttemptResult, began_s: float) -> Record:
         took_s = Seconds(time.monotonic() - began_s)
         return _record(self._push, result, took_s, self._clock.now(), waiting_recorded=self._waiting_recorded)
-
-
-def _credentials_are_refused(result: AttemptResult) -> bool:
-    """Whether the provider refused our credentials: now, or before, so that the circuit is open."""
-    before = result.outcome is Outcome.CIRCUIT_OPEN and result.reason != ""
-    return result.outcome is Outcome.CREDENTIALS_REFUSED or before
 
 
 def _record(push: Push, result: AttemptResult, took_s: Seconds, now: Micros, *, waiting_recorded: bool) -> Record:
