@@ -147,36 +147,35 @@ async def test_a_server_that_is_not_smtp_defers_the_email(greeting):
     assert answer.outcome is Outcome.MAIL_DEFERRED
 
 
-async def test_a_server_that_refuses_us_defers_the_email():
-    class Unfriendly(asyncio.Protocol):
+async def send_to_server_that_says(reply, *how):
+    """Send an e-mail to a server that welcomes us, then gives `reply(command)` to each command."""
+
+    class Replying(asyncio.Protocol):
         def connection_made(self, transport):
             self.transport = transport
             transport.write(b"220 welcome\r\n")
 
-        def data_received(self, _):
-            self.transport.write(b"554 not to you\r\n")
+        def data_received(self, command):
+            self.transport.write(reply(command))
 
-    server = await asyncio.get_running_loop().create_server(Unfriendly, "127.0.0.1", 0)
+    server = await asyncio.get_running_loop().create_server(Replying, "127.0.0.1", 0)
     async with server:
-        answer = await send(server.sockets[0].getsockname()[1])
+        return await send(server.sockets[0].getsockname()[1], *how)
+
+
+async def test_a_server_that_refuses_us_defers_the_email():
+    answer = await send_to_server_that_says(lambda _: b"554 not to you\r\n")
     assert (answer.outcome, answer.status) == (Outcome.MAIL_DEFERRED, 554)
 
 
 async def test_a_server_that_cannot_encrypt_now_defers_the_email():
     """Exchange answers this while it has no valid certificate."""
 
-    class Broken(asyncio.Protocol):
-        def connection_made(self, transport):
-            self.transport = transport
-            transport.write(b"220 welcome\r\n")
+    def reply(command):
+        ehlo = command.upper().startswith(b"EHLO")
+        return b"250-mail\r\n250 STARTTLS\r\n" if ehlo else b"554 5.7.3 Unable to initialize\r\n"
 
-        def data_received(self, command):
-            ehlo = command.upper().startswith(b"EHLO")
-            self.transport.write(b"250-mail\r\n250 STARTTLS\r\n" if ehlo else b"554 5.7.3 Unable to initialize\r\n")
-
-    server = await asyncio.get_running_loop().create_server(Broken, "127.0.0.1", 0)
-    async with server:
-        answer = await send(server.sockets[0].getsockname()[1], "starttls")
+    answer = await send_to_server_that_says(reply, "starttls")
     assert (answer.outcome, answer.status) == (Outcome.MAIL_DEFERRED, 554)
 
 
