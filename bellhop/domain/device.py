@@ -34,7 +34,10 @@ Text = Annotated[str, StringConstraints(strip_whitespace=True, max_length=255)]
 
 
 def _unless_zeros(hardware_id: str) -> str:
-    """Return the id, or an empty text: an iPhone that hides its id for advertisers gives zeros in its place."""
+    """Return the id, or an empty text if it has only zeros.
+
+    An iPhone gives zeros to apps that may not read its id for advertisers.
+    """
     return hardware_id if hardware_id.strip("0-") else ""
 
 
