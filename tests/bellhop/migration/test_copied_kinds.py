@@ -11,7 +11,7 @@ BUILT = {
     *(
         function(*("0" for _ in inspect.signature(function).parameters))
         for _, function in inspect.getmembers(keys, inspect.isfunction)
-        if function not in (keys.start_of, keys.raw_rq_job_key)
+        if function not in (keys.start_of, keys.claim_field, keys.raw_rq_job_key)
     ),
 }
 
