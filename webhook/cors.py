@@ -13,6 +13,8 @@ if TYPE_CHECKING:
 ROUTES = re.compile(r"/v1/(?:receipts|web-push/key|users/[^/]+/devices(?:/[^/]+)?)")
 METHODS = "GET, POST, DELETE"
 REQUEST_HEADERS = "Authorization, Content-Type, X-Api-Key"
+EXPOSED = "Retry-After, Date"
+"""Headers that a page may read. The service worker of clients/web compares its clock with Date."""
 MAX_AGE_S = 7_200
 """How long a browser remembers the answer to a preflight. Chromium remembers none for longer."""
 
@@ -48,7 +50,7 @@ def _headers(origin: str) -> Headers:
     """Return the headers of a response; without an allowed origin, only the one for caches."""
     headers = [("Vary", "Origin")]
     if origin:
-        headers += [("Access-Control-Allow-Origin", origin), ("Access-Control-Expose-Headers", "Retry-After")]
+        headers += [("Access-Control-Allow-Origin", origin), ("Access-Control-Expose-Headers", EXPOSED)]
     return headers
 
 

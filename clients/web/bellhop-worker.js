@@ -23,6 +23,7 @@ const PAGES = { type: "window", includeUncontrolled: true };
 const acted = new Map(); // for each call, the `expires_at` of the ring that the user clicked on or closed
 const ended = new Map(); // for each call, the `sent_at` of the last push that replaces its ring
 let lastTurn = Promise.resolve();
+let aheadMs = 0; // how far this computer's clock is ahead of Bellhop's
 
 self.addEventListener("install", () => self.skipWaiting());
 self.addEventListener("activate", (event) => event.waitUntil(self.clients.claim()));
@@ -51,7 +52,28 @@ function read(data) {
 }
 
 function rings(push) {
-  return push.type === "call.ring" && Date.now() < Number(push.expires_at);
+  return push.type === "call.ring" && now() < Number(push.expires_at);
+}
+
+function now() {
+  return Date.now() - aheadMs;
+}
+
+/**
+ * Compare this computer's clock with Bellhop's: a wrong clock must not turn every call into a missed one. Without an answer,
+ * nothing changes. The header has whole seconds; the next one is taken, so that no ring is too long.
+ */
+async function compareClocks() {
+  const bellhop = settings.get("bellhop");
+  if (!bellhop) return;
+  try {
+    const request = { cache: "no-store", signal: AbortSignal.timeout(REPORT_MS) };
+    const answer = await fetch(`${bellhop}/v1/web-push/key`, request);
+    const date = Date.parse(answer.headers.get("Date"));
+    if (date) aheadMs = Date.now() - (date + 1_000);
+  } catch {
+    // Bellhop is away.
+  }
 }
 
 /**
@@ -67,6 +89,7 @@ async function show(push) {
   if (over || push.type === "call.missed") ended.set(push.call_cid, Number(push.sent_at));
   if (over && (await isOpen())) return closeAll(push);
   const past = isPast(push);
+  if (push.type === "call.ring" && !past && !rings(push)) await compareClocks();
   const ringing = rings(push) && !past;
   if (ringing) acted.delete(push.call_cid);
   const before = await inTurn(async () => {
@@ -103,7 +126,7 @@ function button(action, word) {
 }
 
 async function closeAtTheEnd(push) {
-  await new Promise((done) => setTimeout(done, Number(push.expires_at) - Date.now()));
+  await new Promise((done) => setTimeout(done, Number(push.expires_at) - now()));
   await closeAll(push, (shown) => shown.type === "call.ring" && !rings(shown));
 }
 

@@ -67,4 +67,4 @@ def test_a_page_can_read_the_answer_and_the_error(client):
     assert (key.status_code, key.headers["Access-Control-Allow-Origin"]) == (200, PAGE)
     error = client(PAGE).post("/v1/users/me/devices", json={}, headers=page)
     assert (error.status_code, error.headers["Access-Control-Allow-Origin"]) == (401, PAGE)
-    assert error.headers["Access-Control-Expose-Headers"] == "Retry-After"
+    assert error.headers["Access-Control-Expose-Headers"] == "Retry-After, Date"

@@ -12,6 +12,7 @@ import pytest_asyncio
 from aiohttp import web
 from werkzeug.serving import make_server
 
+from bellhop.sandbox.child_process import free_port
 from bellhop.sandbox.http_stand_in import HttpStandIn
 from bellhop.store import registry
 from bellhop.store.keys import devices_key
@@ -26,6 +27,7 @@ SECRET = "a secret that is as long as pyjwt likes"
 SHOWN = """self.registration.getNotifications().then((all) => all.map(
   ({ title, body, tag, actions, silent, requireInteraction }) =>
     ({ title, body, tag, buttons: actions.map(({ title }) => title), silent, requireInteraction })))"""
+CLOCK_AHEAD = """() => { const right = Date.now; Date.now = () => right() + 600_000; }"""
 CLICK = """async (action) => {
   const [notification] = await self.registration.getNotifications();
   self.dispatchEvent(new NotificationEvent("notificationclick", { notification, action }));
@@ -139,11 +141,11 @@ async def test_a_page_registers_and_leaves_across_origins(page, site, bellhop, r
 class Worker:
     """The service worker of a page, and a push service that delivers without encryption."""
 
-    async def start(self, page, site):
+    async def start(self, page, site, bellhop=None):
         self.tools, self.origin, known = await page.context.new_cdp_session(page), site.url, []
         self.tools.on("ServiceWorker.workerRegistrationUpdated", lambda event: known.extend(event["registrations"]))
         await self.tools.send("ServiceWorker.enable")
-        url = f"/bellhop-worker.js?bellhop={site.url}&decline=Ablehnen"
+        url = f"/bellhop-worker.js?bellhop={bellhop or site.url}&decline=Ablehnen"
         await page.evaluate(
             f"navigator.serviceWorker.register('{url}').then(() => navigator.serviceWorker.ready).then(() => 1)"
         )
@@ -210,6 +212,25 @@ async def test_the_worker_rings_reports_declines_and_replaces(page, site):
 
     await worker.deliver("no JSON")
     assert len(await worker.until_shown(["Missed call", site.url.removeprefix("http://")])) == 2
+
+
+async def test_a_ring_rings_though_the_clock_is_ahead(page, site, bellhop):
+    worker = await Worker().start(page, site, bellhop)
+    await worker.worker.evaluate(CLOCK_AHEAD)
+    await worker.deliver(a_push("ring", "Sara is calling you"))
+    (ring,) = await worker.until_shown(["Sara is calling you"])
+    assert (ring["buttons"], ring["silent"]) == (["Answer", "Ablehnen"], False)
+    await worker.deliver(a_push("ring", "Sara is calling you", left_s=-1))
+    (late,) = await worker.until_shown(["Missed call"])
+    assert (late["buttons"], late["silent"]) == ([], True)
+
+
+async def test_a_wrong_clock_counts_if_bellhop_is_away(page, site):
+    worker = await Worker().start(page, site, f"http://127.0.0.1:{free_port()}")
+    await worker.worker.evaluate(CLOCK_AHEAD)
+    await worker.deliver(a_push("ring", "Sara is calling you"))
+    (late,) = await worker.until_shown(["Missed call"])
+    assert late["silent"]
 
 
 async def test_a_choice_reaches_an_open_page(page, site):
