@@ -6,6 +6,7 @@ import re
 import time
 from contextvars import Context
 from dataclasses import dataclass
+from functools import partial
 
 import aiohttp
 import google.auth.jwt
@@ -51,6 +52,7 @@ class AccessTokens:
         self._token: AccessToken | None = None
         self._fetching: asyncio.Task[AccessToken | AttemptResult] | None = None
         self._renew_not_before_s = 0.0
+        self._renewal: asyncio.TimerHandle | None = None
 
     @property
     def valid(self) -> bool:
@@ -81,7 +83,9 @@ class AccessTokens:
         return await self.get(session)
 
     async def close(self) -> None:
-        """Cancel the request for a token, if there is one."""
+        """Renew no token any more. Cancel the request for one, if there is one."""
+        if self._renewal is not None:
+            self._renewal.cancel()
         if self._fetching is not None:
             self._fetching.cancel()
             await asyncio.wait([self._fetching])
@@ -90,19 +94,28 @@ class AccessTokens:
         if self._fetching is None:
             # The token is for all pushes, so its log lines must not carry the webhook id of one.
             self._fetching = asyncio.create_task(self._request(session), context=Context())
-            self._fetching.add_done_callback(self._fetched)
+            self._fetching.add_done_callback(partial(self._fetched, session))
         return self._fetching
 
-    def _fetched(self, task: asyncio.Task[AccessToken | AttemptResult]) -> None:
+    def _fetched(self, session: aiohttp.ClientSession, task: asyncio.Task[AccessToken | AttemptResult]) -> None:
         self._fetching = None
         if task.cancelled():
             return
         result = task.result()
         if isinstance(result, AccessToken):
             self._token = result
+            self._renew_in_time(result, session)
         else:
             self._renew_not_before_s = time.time() + RENEWAL_PAUSE_S
             log.warning("fcm_access_token_failed", status=result.status, reason=result.reason)
+
+    def _renew_in_time(self, token: AccessToken, session: aiohttp.ClientSession) -> None:
+        """Renew a token also if no push comes: the first ring after a quiet hour should not wait for one."""
+        if self._renewal is not None:
+            self._renewal.cancel()
+        left_s = token.expires_at_s - time.time() - RENEW_BEFORE_S
+        if left_s > 0:  # otherwise it would be renewed again and again
+            self._renewal = asyncio.get_running_loop().call_later(left_s, self._fetch, session)
 
     async def _request(self, session: aiohttp.ClientSession) -> AccessToken | AttemptResult:
         now = Seconds(time.time())

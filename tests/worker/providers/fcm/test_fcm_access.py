@@ -184,6 +184,16 @@ async def test_a_renewed_token_is_used(google, fcm, android):
     assert google.requests[TOKEN_ENDPOINT] == len(bearers()) == 2
 
 
+async def test_a_token_is_renewed_though_no_push_comes(google, fcm, android):
+    """The first ring after a quiet hour does not wait for a token."""
+    google.token_life_s = int(fcm_access.RENEW_BEFORE_S) + 1
+    await fcm.warm()
+    google.token_life_s = 3600
+    await come_true(lambda: google.requests[TOKEN_ENDPOINT] == 2)
+    google.script(TOKEN_ENDPOINT, SILENCE)
+    assert (await fcm.send(android("phone"), 5)).outcome is Outcome.ACCEPTED
+
+
 async def test_a_failing_fetch_is_logged_without_key_or_token(google, fcm, android):
     google.script(TOKEN_ENDPOINT, oauth_error("invalid_grant"))
     with structlog.testing.capture_logs() as lines:
