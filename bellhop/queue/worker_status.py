@@ -43,7 +43,7 @@ class ChannelStatus:
     in_flight: int = 0
     """Pushes that wait for the provider's answer."""
     blocked: bool = False
-    """Whether a circuit breaker keeps pushes from the provider."""
+    """Whether the provider does not serve us, as far as the worker knows."""
     refused: str = ""
     """Why the provider refuses our credentials: the reason code of its answer. Empty if it does not refuse them."""
     brake: bool = False

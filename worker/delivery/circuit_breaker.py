@@ -19,6 +19,9 @@ FIRST_PROBE_S = 1.0
 """The pause from then until one push may try again."""
 LONGEST_PROBE_S = 30.0
 """That pause doubles with each refused try, up to this."""
+LATELY_S = 120.0
+"""How long a provider that failed counts as failing, if no push is tried. Where few rings come, a circuit is open for
+moments only, and nobody would hear of it."""
 FAULTS_REMEMBERED = 16
 """How many of the latest faults are remembered, to tell a new fault from a known one."""
 
@@ -40,6 +43,8 @@ class CircuitBreaker:
     """Whether a push is trying."""
     _probe_s: float = 0.0
     """When the latest try began."""
+    _failed_s: float = 0.0
+    """When the latest failure was counted."""
     _faults: deque[object] = field(default_factory=lambda: deque(maxlen=FAULTS_REMEMBERED))
 
     @property
@@ -51,6 +56,10 @@ class CircuitBreaker:
     def is_open(self) -> bool:
         """Whether the provider does not serve us, as far as is known."""
         return self.refused or self.failures >= FAILURES_TO_OPEN
+
+    def fails(self, now: Seconds) -> bool:
+        """Whether the provider has failed lately and has served nothing since, though it does not refuse us."""
+        return not self.refused and self.failures >= FAILURES_TO_OPEN and now - self._failed_s <= LATELY_S
 
     def wait_s(self, now: Seconds, user: str) -> Seconds:
         """How long a push to this user must wait; 0: it may be sent."""
@@ -77,7 +86,7 @@ class CircuitBreaker:
         elif result.outcome not in NOT_SERVED:
             self._close()
         elif self._is_new_fault(result.fault):
-            self.failures += 1
+            self.failures, self._failed_s = self.failures + 1, now
             if self.failures >= FAILURES_TO_OPEN:
                 self.open_until = max(self.open_until, now + OPEN_S[action])
         return self.is_open and not was_open

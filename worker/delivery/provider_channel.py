@@ -58,11 +58,10 @@ class ProviderChannel:
 
     @property
     def blocked(self) -> bool:
-        """Whether nothing is sent to the provider, or to one of Apple's environments: it fails, or refuses our
-        credentials for another reason than OF_ONE_ENVIRONMENT."""
-        now = time.monotonic()
-        fails = any(circuit.open_until > now and not circuit.refused for circuit in self._circuits.values())
-        return fails or bool(self.refused)
+        """Whether the provider, or one of Apple's environments, does not serve us, as far as is known: it fails, or
+        refuses our credentials for another reason than OF_ONE_ENVIRONMENT."""
+        now = Seconds(time.monotonic())
+        return bool(self.refused) or any(circuit.fails(now) for circuit in self._circuits.values())
 
     @property
     def refused(self) -> str:

@@ -43,7 +43,7 @@ class ServiceChannels:
 
     @property
     def blocked(self) -> bool:
-        """Whether nothing is sent to one of the push services."""
+        """Whether one of the push services does not serve us, as far as is known."""
         return any(channel.blocked for channel in self._judged().values())
 
     @property

@@ -8,6 +8,7 @@ from bellhop.domain.outcomes import MEANING, NOTHING_LEFT, AttemptResult, Outcom
 from worker.delivery.circuit_breaker import (
     FAILURES_TO_OPEN,
     FIRST_PROBE_S,
+    LATELY_S,
     LONGEST_PROBE_S,
     NOT_SERVED,
     OPEN_S,
@@ -74,6 +75,17 @@ def test_another_user_need_not_wait_for_a_refused_one():
 def test_many_failures_in_a_row_open_it(outcome):
     assert after(*[outcome] * (FAILURES_TO_OPEN - 1)).wait_s(100.0, "a") == 0
     assert after(*[outcome] * FAILURES_TO_OPEN).wait_s(100.0, "a") > 0
+
+
+def test_a_provider_that_failed_counts_as_failing_for_a_while():
+    """Where few rings come, the pause after a failure is over long before the next attempt."""
+    circuit = after(*[Outcome.UNSENT] * FAILURES_TO_OPEN, now=100.0)
+    assert [circuit.fails(100.0 + later_s) for later_s in (0, 2 * FIRST_PROBE_S, LATELY_S, LATELY_S + 1)] == [
+        *[True] * 3,
+        False,
+    ]
+    circuit.record(AttemptResult(Outcome.ACCEPTED), "a", 101.0)
+    assert not circuit.fails(101.0)
 
 
 def test_one_answer_between_failures_keeps_it_closed():
