@@ -103,7 +103,7 @@ class StreamApi:
         self._secrets = secrets
         self._current = 0
         """The index of the secret to try first. After a refusal it is the index of the next secret."""
-        self._way = _Way.RING_STATE
+        self._first_way = _Way.RING_STATE
         """The way to try first. After a refusal it is the next way."""
         self._ahead_s: Seconds | None = None
         """Stream's unix time minus the monotonic clock here."""
@@ -178,19 +178,19 @@ class StreamApi:
         self, ring: RingQuestion, permit: Callable[[], Awaitable[None]], secret: str
     ) -> CallSnapshot | None:
         for way in _Way:
-            if way < self._way or (way is _Way.RING_STATE_AS_CREATOR and not ring.creator_id):
+            if way < self._first_way or (way is _Way.RING_STATE_AS_CREATOR and not ring.creator_id):
                 continue
             await permit()
             try:
                 state = await self._ring_state(way, ring, secret)
             except StreamRefused as refused:
-                self._way = _next_way(way, refused)
+                self._first_way = _way_after(way, refused)
                 if way is not _Way.CALL:
                     continue
                 if refused.status == 404:
                     break
                 raise
-            self._way = way
+            self._first_way = way
             return state
         return None
 
@@ -277,7 +277,7 @@ def _token(secret: str, claims: dict[str, Any]) -> str:
         return jwt.encode(claims, secret, "HS256")
 
 
-def _next_way(way: _Way, refused: StreamRefused) -> _Way:
+def _way_after(way: _Way, refused: StreamRefused) -> _Way:
     """Return the way to try next. Raises `refused` if every way would get the same answer."""
     if refused.status not in OTHER_WAY:
         raise refused

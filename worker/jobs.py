@@ -164,9 +164,9 @@ def _decides_about_email(
     first job decides, unless the e-mail depends on such a push.
     """
     if round_.left_over:
-        by_first = any(not ends_the_ring(PushKind.MISSED, result.push.device) for result in pushed)
-        return fan_out.ran and not by_first and digest.depends_on_pushes
-    return bool(pushed) or not fan_out.put_off or not digest.depends_on_pushes
+        first_job_pushed = any(not ends_the_ring(PushKind.MISSED, result.push.device) for result in pushed)
+        return fan_out.had_work and not first_job_pushed and digest.depends_on_pushes
+    return bool(pushed) or not fan_out.skipped_a_ringing_phone or not digest.depends_on_pushes
 
 
 def _worth_another_try(result: Delivered) -> bool:

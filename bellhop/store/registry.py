@@ -89,7 +89,7 @@ def register(tenant: str, device: Device) -> Steps[Registered]:
     former, moved = owner.decode(), []
     if former not in ("", device.user_id):
         moved = yield from _take_from(tenant, device, former)
-    yield from _release(tenant, device.user_id, evicted[::2])
+    yield from _release_tokens(tenant, device.user_id, evicted[::2])
     return Registered(former, tuple(decode(evicted[1::2])), tuple(moved))
 
 
@@ -113,7 +113,7 @@ def adopt(tenant: str, device: Device) -> Steps[Registered]:
     if evicted is None:
         return Registered(former)
     yield [_take_token(tenant, device, "own")]
-    yield from _release(tenant, device.user_id, evicted[::2])
+    yield from _release_tokens(tenant, device.user_id, evicted[::2])
     return Registered(former, tuple(decode(evicted[1::2])))
 
 
@@ -153,7 +153,7 @@ def _take_from(tenant: str, device: Device, former: str) -> Steps[list[Device]]:
     return [old for old, answer in zip(theirs, answers, strict=True) if answer == b"done"]
 
 
-def _release(tenant: str, user_id: str, keys: Sequence[bytes]) -> Steps[None]:
+def _release_tokens(tenant: str, user_id: str, keys: Sequence[bytes]) -> Steps[None]:
     """Remove the owner of each of these tokens if the user has no device with it any more."""
     if not keys:
         return

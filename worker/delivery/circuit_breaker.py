@@ -61,8 +61,8 @@ class CircuitBreaker:
         """Whether the provider has failed lately and has served nothing since, though it does not refuse us."""
         return not self.refused and self.failures >= FAILURES_TO_OPEN and now - self._failed_s <= LATELY_S
 
-    def wait_s(self, now: Seconds, user: str) -> Seconds:
-        """How long a push to this user must wait; 0: it may be sent."""
+    def admit(self, now: Seconds, user: str) -> Seconds:
+        """Let a push to this user try now, and return 0; or return how long it must wait."""
         if not self.is_open:
             return Seconds(0.0)
         until = self.open_until

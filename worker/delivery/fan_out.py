@@ -127,9 +127,9 @@ class FanOut:
         self._fence = Fence(tools.store, tools.worker, kind, round_, first_line, *shared, tickets=tickets, claim=claim)
         self._records = RecordBuffer(self._fence)
         self._news = RingNews(kind, round_) if tools.audience and not round_.test else None
-        self.ran = False
+        self.had_work = False
         """Whether there was something to do."""
-        self.put_off = False
+        self.skipped_a_ringing_phone = False
         """Whether a push was left out because it would end a ring that still goes on."""
 
     async def run(self) -> list[Delivered]:
@@ -177,7 +177,7 @@ class FanOut:
         devices = chain.from_iterable(users.devices.values())
         if self._round.left_over and not any(ends_the_ring(self._kind, device) for device in devices):
             return []
-        self.ran = True
+        self.had_work = True
         if self._kind is PushKind.RING and self._tools.device_lookup and not all(users.devices.values()):
             return await self._ring_with_lookup(recipients, users, self._tools.device_lookup)
         return await self._send(recipients, users)
@@ -303,7 +303,7 @@ class FanOut:
         )
         if self._news:
             self._news.planned(planned)
-        self.put_off |= any(skip.reason is Outcome.STILL_RINGS for skip in planned.skips)
+        self.skipped_a_ringing_phone |= any(skip.reason is Outcome.STILL_RINGS for skip in planned.skips)
         return planned
 
     async def _push(self, push: Push) -> list[Delivered]:

@@ -92,7 +92,7 @@ class ProviderChannel:
         """Make one attempt (see `Sender.send`). The caller holds one of `capacity`."""
         environment, user = push.device.environment, f"{push.tenant}:{push.device.user_id}"
         circuit, closing = self._circuits[environment], self._closings[environment]
-        if wait_s := circuit.wait_s(Seconds(time.monotonic()), user):
+        if wait_s := circuit.admit(Seconds(time.monotonic()), user):
             closing.clear()
             reason = circuit.reason if circuit.refused else ""
             return AttemptResult(Outcome.CIRCUIT_OPEN, reason=reason, retry_after_s=wait_s)

@@ -29,8 +29,11 @@ class EndpointHealth:
         """Whether so many requests failed that only single tries are sent."""
         return self.gone or self.failures >= FAILURES_TO_PAUSE
 
-    def wait_s(self, now: float) -> Seconds:
-        """Return how long a request must wait; 0: it may be sent. While the endpoint is away, that request is a try."""
+    def admit(self, now: float) -> Seconds:
+        """Let a request be sent now, and return 0; or return how long it must wait.
+
+        While the endpoint is away, one request at a time is let through, as a try.
+        """
         if now < self.paused_until:
             return Seconds(self.paused_until - now)
         if self.away:

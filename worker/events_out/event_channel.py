@@ -108,7 +108,7 @@ class EventChannel:
         finally:
             self._waiting -= 1
         try:
-            if wait_s := self.health.wait_s(time.monotonic()):
+            if wait_s := self.health.admit(time.monotonic()):
                 return TryAgain(self.health.reason, wait_s, is_away=self.health.away)
             self.in_flight += 1
             try:

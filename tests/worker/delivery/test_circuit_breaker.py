@@ -33,7 +33,7 @@ def test_three_refusals_in_a_row_open_the_circuit(users):
     assert not after(REFUSED, REFUSED, users=users).is_open
     circuit = after(REFUSED, REFUSED, REFUSED, users=users)
     assert circuit.refused
-    assert 0 < circuit.wait_s(100.0, "a") <= FIRST_PROBE_S
+    assert 0 < circuit.admit(100.0, "a") <= FIRST_PROBE_S
 
 
 def test_one_other_answer_between_refusals_keeps_it_closed():
@@ -41,16 +41,16 @@ def test_one_other_answer_between_refusals_keeps_it_closed():
 
 
 def test_refusals_of_what_was_in_flight_do_not_lengthen_the_wait():
-    assert after(*[REFUSED] * 100).wait_s(100.0, "a") <= FIRST_PROBE_S
+    assert after(*[REFUSED] * 100).admit(100.0, "a") <= FIRST_PROBE_S
 
 
 def test_the_pause_grows_with_each_refused_try():
     circuit, now, pauses = after(*[REFUSED] * REFUSALS_TO_OPEN), 100.0, []
     for _ in range(8):
-        pauses.append(wait_s := circuit.wait_s(now, "a"))
+        pauses.append(wait_s := circuit.admit(now, "a"))
         now += wait_s
-        assert circuit.wait_s(now, "a") == 0
-        assert circuit.wait_s(now, "b") > 0, "one push at a time"
+        assert circuit.admit(now, "a") == 0
+        assert circuit.admit(now, "b") > 0, "one push at a time"
         circuit.record(AttemptResult(REFUSED), "a", now + 0.1)
         now += 0.1
     assert pauses[0] == FIRST_PROBE_S
@@ -61,20 +61,20 @@ def test_the_pause_grows_with_each_refused_try():
 def test_another_user_need_not_wait_for_a_refused_one():
     circuit, now = after(*[REFUSED] * REFUSALS_TO_OPEN, users="a"), 100.0
     for _ in range(6):
-        now += circuit.wait_s(now, "a")
-        assert circuit.wait_s(now, "a") == 0
+        now += circuit.admit(now, "a")
+        assert circuit.admit(now, "a") == 0
         circuit.record(AttemptResult(REFUSED), "a", now)
-    assert circuit.wait_s(now, "a") > 10
-    assert circuit.wait_s(now, "b") <= FIRST_PROBE_S
-    assert circuit.wait_s(now + FIRST_PROBE_S, "b") == 0
+    assert circuit.admit(now, "a") > 10
+    assert circuit.admit(now, "b") <= FIRST_PROBE_S
+    assert circuit.admit(now + FIRST_PROBE_S, "b") == 0
     circuit.record(AttemptResult(Outcome.ACCEPTED), "b", now + FIRST_PROBE_S)
     assert not circuit.is_open
 
 
 @pytest.mark.parametrize("outcome", sorted(NOT_SERVED))
 def test_many_failures_in_a_row_open_it(outcome):
-    assert after(*[outcome] * (FAILURES_TO_OPEN - 1)).wait_s(100.0, "a") == 0
-    assert after(*[outcome] * FAILURES_TO_OPEN).wait_s(100.0, "a") > 0
+    assert after(*[outcome] * (FAILURES_TO_OPEN - 1)).admit(100.0, "a") == 0
+    assert after(*[outcome] * FAILURES_TO_OPEN).admit(100.0, "a") > 0
 
 
 def test_a_provider_that_failed_counts_as_failing_for_a_while():
@@ -90,7 +90,7 @@ def test_a_provider_that_failed_counts_as_failing_for_a_while():
 
 def test_one_answer_between_failures_keeps_it_closed():
     most = [Outcome.UNKNOWN] * (FAILURES_TO_OPEN - 1)
-    assert after(*most, Outcome.TOKEN_DEAD, *most).wait_s(100.0, "a") == 0
+    assert after(*most, Outcome.TOKEN_DEAD, *most).admit(100.0, "a") == 0
 
 
 def test_all_pushes_of_one_broken_connection_are_one_failure():
@@ -104,21 +104,21 @@ def test_all_pushes_of_one_broken_connection_are_one_failure():
 
 def test_one_push_tries_a_half_open_circuit():
     circuit = after(*[Outcome.UNAVAILABLE] * FAILURES_TO_OPEN)
-    later = 100.0 + circuit.wait_s(100.0, "a")
-    assert circuit.wait_s(later, "a") == 0
-    assert circuit.wait_s(later, "b") > 0
+    later = 100.0 + circuit.admit(100.0, "a")
+    assert circuit.admit(later, "a") == 0
+    assert circuit.admit(later, "b") > 0
     circuit.record(AttemptResult(Outcome.ACCEPTED), "a", later + 0.1)
-    assert circuit.wait_s(later + 0.1, "b") == 0
+    assert circuit.admit(later + 0.1, "b") == 0
 
 
 @given(st.lists(st.sampled_from(ASKED), max_size=60))
 def test_an_accepted_push_closes_any_circuit(outcomes):
-    assert after(*outcomes, Outcome.ACCEPTED).wait_s(100.0, "a") == 0
+    assert after(*outcomes, Outcome.ACCEPTED).admit(100.0, "a") == 0
 
 
 @given(st.lists(st.sampled_from(ASKED), max_size=60))
 def test_it_never_stays_open_longer_than_the_longest_time(outcomes):
-    assert after(*outcomes).wait_s(100.0, "a") <= LONGEST_PROBE_S
+    assert after(*outcomes).admit(100.0, "a") <= LONGEST_PROBE_S
 
 
 def test_every_failure_has_a_time_to_stay_open():

@@ -14,7 +14,7 @@ local function is_alive(job_hash)
 end
 
 -- Returns whether a job drains the outbox already.
-local function has_job(outbox)
+local function is_being_drained(outbox)
   local _, draining, job_prefix = outbox_keys(outbox)
   local job = redis.call('HGET', draining, 'job')
   if not job or not is_alive(job_prefix .. job) then return false end
@@ -28,7 +28,7 @@ local function put_in_outbox(outbox, document, now)
   local key, draining = outbox_keys(outbox)
   if redis.call('LINDEX', key, -1) ~= document then redis.call('RPUSH', key, document) end
   redis.call('EXPIRE', key, outbox.keep_s)
-  if not has_job(outbox) then
+  if not is_being_drained(outbox) then
     redis.call('HSET', draining, 'job', outbox.job.id)
     enqueue(outbox.job, now)
   end
