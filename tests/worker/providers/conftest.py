@@ -9,10 +9,15 @@ from typing import Any
 
 import pytest
 
+from bellhop.clock import Seconds
 from bellhop.domain.push import Push, PushKind
 from bellhop.sandbox.google_server import GoogleStandIn
 from tests.factories import a_device, a_push
 from worker.providers.fcm.fcm_sender import FcmSender
+from worker.providers.post_session import SessionPolicy
+
+PATIENT = SessionPolicy(connect_timeout_s=Seconds(60))
+"""Lets the handshakes of a crowd take as long as a busy machine needs."""
 
 
 @pytest.fixture
@@ -30,7 +35,7 @@ async def make_fcm(google: GoogleStandIn, tmp_path: Path) -> AsyncIterator[Calla
     def make(**options: Any) -> FcmSender:
         if "service_account_file" not in options:
             options["service_account_file"] = google.write_service_account(tmp_path / "account.json")
-        defaults = {"url": google.url, "ca_file": google.ca_file}
+        defaults: dict[str, Any] = {"url": google.url, "ca_file": google.ca_file, "policy": PATIENT}
         senders.append(FcmSender(**(defaults | options)))
         return senders[-1]
 

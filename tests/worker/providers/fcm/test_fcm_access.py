@@ -29,7 +29,7 @@ def oauth_error(error, status=400):
 
 async def test_many_pushes_on_a_cold_start_fetch_one_access_token(google, fcm, android):
     google.script(TOKEN_ENDPOINT, slow(0.2))
-    answers = await asyncio.gather(*(fcm.send(android(f"phone-{n}"), 30) for n in range(50)))
+    answers = await asyncio.gather(*(fcm.send(android(f"phone-{n}"), 30) for n in range(200)))
     assert {answer.outcome for answer in answers} == {Outcome.ACCEPTED}
     assert google.requests[TOKEN_ENDPOINT] == 1
 

@@ -4,19 +4,11 @@ import asyncio
 import time
 from collections import Counter
 
-import pytest
-
 from bellhop.domain.outcomes import Outcome
 from bellhop.sandbox.google_script import SILENCE, fcm_error, html, slow
 from bellhop.sandbox.google_server import TOKEN_ENDPOINT, GoogleStandIn
 from worker.providers.fcm.fcm_sender import DEFAULT_POLICY, FcmSender
 from worker.providers.post_session import SessionPolicy
-
-
-@pytest.fixture
-def patient_fcm(make_fcm):
-    """A sender that lets the handshakes of a crowd take as long as a busy machine needs."""
-    return make_fcm(policy=SessionPolicy(connect_timeout_s=60))
 
 
 async def test_pushes_one_after_another_share_a_connection(google, fcm, android):
@@ -25,20 +17,20 @@ async def test_pushes_one_after_another_share_a_connection(google, fcm, android)
     assert len(google.clients) == 1
 
 
-async def test_several_hundred_in_flight_share_one_session(google, patient_fcm, android):
+async def test_several_hundred_in_flight_share_one_session(google, fcm, android):
     for n in range(400):
         google.script(f"phone-{n}", slow(0.2))
-    answers = await asyncio.gather(*(patient_fcm.send(android(f"phone-{n}"), 60) for n in range(400)))
+    answers = await asyncio.gather(*(fcm.send(android(f"phone-{n}"), 60) for n in range(400)))
     assert Counter(answer.outcome for answer in answers) == {Outcome.ACCEPTED: 400}
     assert len(google.received) == len({push.token for push in google.received}) == 400
     assert len(google.clients) <= DEFAULT_POLICY.connections + 1
 
 
-async def test_each_push_of_a_mixed_crowd_gets_its_own_answer(google, patient_fcm, android):
+async def test_each_push_of_a_mixed_crowd_gets_its_own_answer(google, fcm, android):
     for n in range(0, 200, 4):
         google.script(f"phone-{n}", fcm_error(404, "NOT_FOUND", code="UNREGISTERED"))
         google.script(f"phone-{n + 1}", html(503))
-    answers = await asyncio.gather(*(patient_fcm.send(android(f"phone-{n}"), 60) for n in range(200)))
+    answers = await asyncio.gather(*(fcm.send(android(f"phone-{n}"), 60) for n in range(200)))
     assert [answer.outcome for answer in answers] == [
         Outcome.TOKEN_DEAD,
         Outcome.UNAVAILABLE,
