@@ -28,6 +28,7 @@ from bellhop.store.registered_devices import differ_in_capitals, in_other_capita
 from bellhop.telemetry import logs
 
 if TYPE_CHECKING:
+    from worker.providers.configured import Senders
     from worker.providers.sender import Sender
 
 TIMEOUT_S = Seconds(10.0)
@@ -60,10 +61,8 @@ def command(user_id: str, key: str | None, kind: str, tenant: str) -> None:
 
 
 async def _send_test(settings: Settings, tenant: str, user_id: str, key: str | None, kind: PushKind) -> int:
-    from worker.providers.configured import configured_senders  # noqa: PLC0415 - see tests/test_architecture.py
-
     store = Store.from_url(settings.redis_url)
-    senders = configured_senders(settings, store)
+    senders = _senders(settings, store)
     try:
         read = await registry.read_users(store, tenant, [user_id], "")
         devices, user = read.devices[user_id], read.users.get(user_id, User())
@@ -102,6 +101,15 @@ async def _send_test(settings: Settings, tenant: str, user_id: str, key: str | N
         for sender in senders.values():
             await sender.close()
         await store.close()
+
+
+def _senders(settings: Settings, store: Store) -> "Senders":
+    from worker.providers.configured import configured_senders  # noqa: PLC0415 - see tests/test_architecture.py
+
+    try:
+        return configured_senders(settings, store)
+    except (ValueError, OSError) as error:
+        raise click.ClickException(f"credentials do not load: {error}. Run `bellhop check`") from None
 
 
 def _why_no_push(user_id: str, devices: list[Device], chosen: list[Device], key: str | None, kind: PushKind) -> str:

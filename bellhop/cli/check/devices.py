@@ -139,7 +139,10 @@ async def _ask_google(settings: Settings, project: FcmApp, users: Users) -> Find
     tried = sorted(ours, key=lambda device: -device.registered_at)[:TRIED_TOKENS]
     if not tried:
         return None
-    sender = fcm_sender(project, settings)
+    try:
+        sender = fcm_sender(project, settings)
+    except ValueError:  # the check of the credentials says so
+        return None
     try:
         answers = [await sender.validate(device.token) for device in tried]
     finally:

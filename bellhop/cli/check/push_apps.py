@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from cryptography import x509
+from cryptography.exceptions import UnsupportedAlgorithm
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.hazmat.primitives.serialization import load_pem_private_key
 from redis.exceptions import RedisError
@@ -74,9 +75,9 @@ def _apns_credentials(app: ApnsApp, subject: str) -> Iterator[Finding]:
             yield Finding(Level.WARNING, subject, f"the {name} {value!r} should have ten characters")
     try:
         key = load_pem_private_key(app.key_file.read_bytes() if app.key_file else b"", None)
-    except ValueError:
+    except (ValueError, TypeError, UnsupportedAlgorithm):  # TypeError: it has a password
         key = None
-    if not isinstance(key, ec.EllipticCurvePrivateKey):
+    if not (isinstance(key, ec.EllipticCurvePrivateKey) and isinstance(key.curve, ec.SECP256R1)):
         sentence = "the key file is not a .p8 signing key: download it from Apple's developer site (Keys, APNs)"
         yield Finding(Level.PROBLEM, subject, sentence)
 
@@ -122,12 +123,16 @@ async def _apns_answer(sender: "ApnsSender", app: ApnsApp, environment: Environm
 async def _fcm(app: FcmApp, settings: Settings) -> Finding:
     from worker.providers.configured import fcm_sender  # noqa: PLC0415 - see tests/test_architecture.py
 
-    sender = fcm_sender(app, settings)
+    subject = f"Firebase {app.project_id}"
+    try:
+        sender = fcm_sender(app, settings)
+    except ValueError as error:
+        return Finding(Level.PROBLEM, subject, str(error))
     try:
         result = await sender.validate(UNKNOWN_TOKEN, TIMEOUT_S)
     finally:
         await sender.close()
-    return _credentials(f"Firebase {app.project_id}", result)
+    return _credentials(subject, result)
 
 
 def _credentials(subject: str, result: AttemptResult) -> Finding:

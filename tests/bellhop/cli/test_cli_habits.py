@@ -15,7 +15,10 @@ from click.testing import CliRunner
 from bellhop.cli import COMMANDS, main
 from bellhop.cli.progress import progress
 from bellhop.sandbox.apple_server import new_signing_key
+from bellhop.store.registry import register
+from bellhop.store.steps import run_blocking
 from bellhop.telemetry import logs
+from tests.factories import a_device
 
 AWAY = {"BELLHOP_REDIS_URL": "redis://:hunter2@127.0.0.1:1/0"}
 
@@ -157,6 +160,19 @@ def test_without_redis_each_command_is_one_sentence(words, tmp_path):
     assert isinstance(result.exception, SystemExit)
     assert "hunter2" not in result.output
     assert "127.0.0.1:1" in result.output
+
+
+@pytest.mark.parametrize("command", ["check", "send-test ben"])
+def test_a_damaged_service_account_is_one_sentence(command, redis_url, redis_client, tmp_path):
+    file = tmp_path / "account.json"
+    key = "-----BEGIN PRIVATE KEY-----\\nMIIE\\n-----END PRIVATE KEY-----"  # the line breaks were escaped twice
+    account = {"project_id": "calls", "client_email": "a@b.org", "token_uri": "https://127.0.0.1:1"}
+    file.write_text(json.dumps(account | {"private_key": key}))
+    run_blocking(register("default", a_device()), redis_client)
+    settings = {"BELLHOP_REDIS_URL": redis_url, "BELLHOP_FCM_SERVICE_ACCOUNT_FILE": str(file)}
+    result = bellhop(*command.split(), **settings, BELLHOP_FCM_URL="https://127.0.0.1:1")
+    assert (result.exit_code, type(result.exception)) == (1, SystemExit), repr(result.exception)
+    assert f"the private key in {file} cannot be read: download the file again" in result.output
 
 
 @pytest.mark.parametrize("option", ["import {}", "import-stream --file {}"])

@@ -21,6 +21,7 @@ import json
 from pathlib import Path
 from typing import Any, NamedTuple
 
+from cryptography.exceptions import UnsupportedAlgorithm
 from cryptography.hazmat.primitives.asymmetric.rsa import RSAPrivateKey
 from cryptography.hazmat.primitives.serialization import load_pem_private_key
 from google.auth.crypt import RSASigner
@@ -47,7 +48,7 @@ class FcmProject:
     def __init__(self, service_account_file: Path, url: str) -> None:
         """Raises OSError, ValueError or KeyError for a file that is not a service account."""
         account = json.loads(service_account_file.read_bytes())
-        self.credentials = _credentials(account)
+        self.credentials = _credentials(account, service_account_file)
         self.token_uri: str = account["token_uri"]
         self._pyfcm = FCMNotification(credentials=self.credentials)
         self._pyfcm.json_dumps = to_json
@@ -71,11 +72,14 @@ class FcmProject:
         return body
 
 
-def _credentials(account: dict[str, str]) -> service_account.Credentials:
+def _credentials(account: dict[str, str], file: Path) -> service_account.Credentials:
     """Load the private key, without a check of its numbers."""
-    key = load_pem_private_key(account["private_key"].encode(), None, unsafe_skip_rsa_key_validation=True)
+    try:
+        key = load_pem_private_key(str(account["private_key"]).encode(), None, unsafe_skip_rsa_key_validation=True)
+    except (ValueError, TypeError, UnsupportedAlgorithm):
+        key = None
     if not isinstance(key, RSAPrivateKey):
-        raise ValueError("the private key is not an RSA key")
+        raise ValueError(f"the private key in {file} cannot be read: download the file again from the Firebase console")
     return service_account.Credentials(  # type: ignore[no-untyped-call]
         RSASigner(key, account.get("private_key_id")),  # type: ignore[no-untyped-call]
         account["client_email"],
