@@ -1,14 +1,18 @@
 """Settings: how to connect to Redis."""
 
-from typing import Annotated, Self
+from typing import Annotated, Any, Self
 
 from pydantic import AfterValidator, Field, model_validator
+from redis.connection import Connection, SSLConnection, UnixDomainSocketConnection
+from redis.exceptions import RedisError
 
 from bellhop.settings.field_types import ReadableFile, SettingsSection
 from bellhop.settings.variables import variable
 from bellhop.store.redis_url import (
     MOST_PARTITIONS,
     PARTITIONS,
+    PLAIN,
+    RedisAddress,
     names_partitions,
     parse,
     shown_data,
@@ -22,6 +26,30 @@ def _redis_url(url: str) -> str:
     return url
 
 
+def _own_url(url: str) -> str:
+    """Refuse what redis-py would refuse at the first command, without the name of the setting."""
+    address = parse(url)
+    hosts = [address.server.get("host") or "", *(host for host, _ in (*address.sentinels, *address.nodes))]
+    try:
+        for host in hosts:
+            host.encode("idna")  # Python's look-up does this
+    except UnicodeError:
+        raise ValueError("has a host that is not a host name") from None
+    try:
+        _try_options(address)
+    except (TypeError, RedisError):
+        raise ValueError("has an option behind the ? that does not exist, or a value that it cannot have") from None
+    return url
+
+
+def _try_options(address: RedisAddress) -> None:
+    """Make a connection, and do not open it. Raises TypeError or RedisError for an option that it cannot have."""
+    over_tcp = SSLConnection if address.tls else Connection
+    kind: Any = UnixDomainSocketConnection if "path" in address.server else over_tcp
+    options = {name: value for name, value in address.server.items() if name != "max_connections"}
+    kind(**options | PLAIN)
+
+
 def _former_url(url: str | None) -> str | None:
     if url is not None and not names_partitions(_redis_url(url)):
         raise ValueError("must say how many partitions the former installation has, such as ?partitions=16")
@@ -31,7 +59,7 @@ def _former_url(url: str | None) -> str | None:
 class RedisSettings(SettingsSection):
     """How to connect to Redis."""
 
-    redis_url: Annotated[str, AfterValidator(_redis_url), Field(repr=False)] = "redis://127.0.0.1:6379/0"
+    redis_url: Annotated[str, AfterValidator(_own_url), Field(repr=False)] = "redis://127.0.0.1:6379/0"
     """URL of Redis or Valkey, version 6.2 or newer: redis://, rediss:// (TLS), unix://, with Sentinel
     redis+sentinel://host:port,host:port/service/0, or, for Redis Cluster, redis+cluster://host:port,host:port
     (docs/redis.md). If it is not set, REDIS_TLS_URL counts, then REDIS_URL, which many platforms set."""

@@ -271,6 +271,35 @@ def test_redis_urls_of_another_kind_are_refused(setenv):
     assert problems(None)[0].startswith("BELLHOP_REDIS_URL")
 
 
+@pytest.mark.parametrize("url", ["redis://redis..internal/0", "redis+cluster://one,two..internal"])
+def test_a_host_of_redis_that_cannot_be_used_is_refused(setenv, url):
+    setenv(REDIS_URL=url)
+    assert problems(None) == ["BELLHOP_REDIS_URL: has a host that is not a host name"]
+
+
+@pytest.mark.parametrize("scheme", ["redis", "rediss", "rediss+sentinel", "redis+cluster"])
+@pytest.mark.parametrize("option", ["ssl_ca_cert=/ca.pem", "ssl_cert_reqs=CERT_NONE", "timeout=5"])
+def test_an_option_that_redis_cannot_have_is_refused(setenv, scheme, option):
+    setenv(REDIS_URL=f"{scheme}://:hunter2@one/{'service' if 'sentinel' in scheme else ''}?{option}")
+    sentence = "has an option behind the ? that does not exist, or a value that it cannot have"
+    assert problems(None) == [f"BELLHOP_REDIS_URL: {sentence}"]
+
+
+@pytest.mark.parametrize(
+    "url",
+    [
+        "redis://one:6379/0?max_connections=9&socket_keepalive=yes&health_check_interval=5",
+        "rediss://one?ssl_cert_reqs=none&ssl_check_hostname=false",
+        "unix:///run/redis.sock?db=1",
+        "redis://[::1]:6379/0",
+        "redis+sentinel://one,two/service/0?sentinel_username=u&sentinel_password=p",
+    ],
+)
+def test_an_option_that_redis_can_have_is_accepted(setenv, url):
+    setenv(REDIS_URL=url)
+    assert load().redis_url == url
+
+
 def test_the_ca_of_redis_becomes_part_of_its_url(setenv, tmp_path):
     ca = tmp_path / "ca.pem"
     ca.write_text("")
