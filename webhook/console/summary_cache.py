@@ -1,4 +1,4 @@
-"""The summaries of calls that the console's list shows, kept in memory for as long as their trails do not change.
+"""The summaries of calls that the console's list shows, kept in memory while their trails do not change.
 
 The list is refreshed every three seconds, by the process that answers webhooks. So one request reads and explains a
 limited number of lines: of a long trail only the end, and of a list of changed trails as many as fit. The others are
@@ -28,9 +28,12 @@ MAX_SUMMARIES = 2_000
 """Summaries in memory. Each takes about a kilobyte."""
 OPEN_VALID_S = 5.0
 """How long the summary of a call that is not over is used again."""
+VALID_S = 60.0
+"""How long any other summary is. If a person is forgotten, a line in the middle changes, which `TrailState` does not
+show."""
 
 TrailState = tuple[int, bytes]
-"""The number of lines and the last line. If both are the same, the trail is the same."""
+"""The number of lines and the last line. If both are the same, nothing was added to the trail."""
 
 
 class KeptSummary(NamedTuple):
@@ -106,7 +109,7 @@ def _is_new(kept: KeptSummary | None, state: TrailState) -> bool:
     if kept is None or kept.state != state:
         return True
     is_open = kept.summary.tone is Tone.OPEN and kept.summary.extent is not Extent.TOO_LONG
-    return is_open and time.monotonic() - kept.made_at_s > OPEN_VALID_S
+    return time.monotonic() - kept.made_at_s > (OPEN_VALID_S if is_open else VALID_S)
 
 
 def _made_at_s(kept: KeptSummary | None) -> float:

@@ -1,16 +1,21 @@
 """Searching the calls of the console's list."""
 
+import time
 from functools import partial
+from types import SimpleNamespace
 
 import pytest
 
 from bellhop.call_index import MAX_CALLS, MAX_LINES, NewEntry, calls_with, is_known_user
 from bellhop.explain.summary import Extent, Flag
+from bellhop.privacy.forgetting_people import erase_due, forget
+from bellhop.store.blocking_client import partitions_of, run_script, together
 from bellhop.store.keys import calls_key, calls_of_user_key, people_of_calls_key, trail_key
+from bellhop.store.steps import run_blocking
 from bellhop.trail import PushAttempted, WebhookReceived, encode
 from tests.long_trails import answered_one_by_one, rung_again_and_again
 from tests.trails import line
-from webhook.console import call_search
+from webhook.console import call_search, summary_cache
 from webhook.console.summary_cache import SummaryCache
 
 T = 1_784_887_200_000_000
@@ -168,6 +173,22 @@ def test_a_round_longer_than_a_page_reads_is_not_guessed_at(redis_client):
     redis_client.zadd(calls_key("default"), {"crowd": T})
     (call,) = call_search.search_calls(redis_client, "default", summaries=SummaryCache(400)).calls
     assert (call.extent, call.people, call.flags) == (Extent.TOO_LONG, 0, frozenset())
+
+
+def test_a_forgotten_person_leaves_the_list(redis_client, begin, monkeypatch):
+    begin("default:1")
+    redis_client.rpush(trail_key("default", "default:1"), line(WebhookReceived, T + 9, type="call.ended", stamp=T + 9))
+    summaries = SummaryCache(400)
+
+    def called():
+        (call,) = call_search.search_calls(redis_client, "default", summaries=summaries).calls
+        return call.called
+
+    assert called() == "ben"
+    person = forget(partial(together, redis_client), partial(run_script, redis_client), "default", "ben")
+    run_blocking(erase_due(partitions_of(redis_client)), redis_client)
+    monkeypatch.setattr(summary_cache, "time", SimpleNamespace(monotonic=lambda: time.monotonic() + 60))
+    assert called() == person.pseudonym
 
 
 def test_calls_without_a_trail_end_a_page_early(redis_client):
