@@ -27,17 +27,20 @@ from bellhop.explain.sentences import (
     NO_TRAIL,
     NOT_A_MEMBER,
     NOT_STARTED,
+    NOT_TAKEN,
+    OUTDATED,
+    PUT_OFF,
     RINGS_ONLY,
     WORD_OF_EVENT,
     duration,
     listed,
     named,
 )
-from bellhop.explain.timeline import TimelineEntry, fill, timeline_entry
+from bellhop.explain.timeline import SENTENCES, TimelineEntry, fill, timeline_entry
 from bellhop.explain.verdict import KNEW_OF_CALL, UserVerdict, user_verdict
 from bellhop.explain.webhooks import arrival_of, stamp_of
 from bellhop.explain.whole_trail import NOTHING_TODAY, UNKNOWN_TIME
-from bellhop.trail import JobPickedUp, Milestone, PushMilestone, PushWaited
+from bellhop.trail import JobPickedUp, Milestone, PushMilestone, PushWaited, WebhookPutOff
 
 VERSION = 1
 """The version of the JSON form. A new field does not need a new version."""
@@ -138,6 +141,9 @@ def explain_latest(
     latest = _latest(round_logs, most_lines, user)
     left_out = len(round_logs) - len(latest)
     rounds = tuple(_explain_round(round_log, user) for round_log in latest)
+    if summary := _not_taken(round_logs):
+        advice = _advice_on_not_taken(round_logs[0])
+        return LatestRounds(Explanation(VERSION, cid, user, not user, summary, rounds, advice), left_out)
     if types := _types_if_never_rung(round_logs, told):
         return LatestRounds(Explanation(VERSION, cid, user, not user, _never_rung(types), rounds, NEVER_RUNG), left_out)
     if user and not any(round_.people for round_ in rounds):
@@ -168,6 +174,21 @@ def _types_if_never_rung(round_logs: Sequence[RoundLog], told: tuple[str, ...]) 
     if any(log.started_at or log.users for log in round_logs):
         return ()
     return (*told, *dict.fromkeys(event.type for log in round_logs for event in log.webhooks.received))
+
+
+def _not_taken(round_logs: Sequence[RoundLog]) -> str:
+    """Say that Bellhop took no webhook that asks to call people, and that it got one; otherwise empty."""
+    webhook = round_logs[0].trail.not_taken
+    if webhook is None or any(log.users for log in round_logs):
+        return ""
+    return NOT_TAKEN.format(webhook=SENTENCES[type(webhook)](round_logs[0], webhook), type=webhook.type)
+
+
+def _advice_on_not_taken(round_log: RoundLog) -> tuple[str, ...]:
+    webhook = round_log.trail.not_taken
+    if webhook is None:
+        return ()
+    return (PUT_OFF if isinstance(webhook, WebhookPutOff) else OUTDATED,)
 
 
 def _never_rung(types: Iterable[str]) -> str:
@@ -272,11 +293,14 @@ def _headline(round_log: RoundLog) -> str:
     users = [named(user, names.get(user, "")) for user in round_log.users[: MAX_NAMED + 1]]
     who = listed(users, round_log.unnamed + len(round_log.users) - len(users)) or "nobody"
     caller = next((named(user, names.get(user, "")) for user in round_log.callers), "Somebody")
-    what = (TEST if round_log.is_test else _HEADLINES[round_log.kind]).format(caller=caller, who=who)
-    return f"{what}, at {utc(round_log.started_at)}."
+    text = TEST if round_log.is_test else _HEADLINES[round_log.kind]
+    if round_log.kind is PushKind.MISSED and round_log.trail.not_taken:
+        text = MISSED_NOT_TAKEN
+    return f"{text.format(caller=caller, who=who)}, at {utc(round_log.started_at)}."
 
 
 TEST = "A test rang the phones of {who}"
+MISSED_NOT_TAKEN = "{who} missed a call that Bellhop did not ring, since it did not take the webhook about the ring"
 _HEADLINES = {
     PushKind.RING: "{caller} called {who}",
     PushKind.NOTIFICATION: "{caller} notified {who} of the call",
@@ -299,7 +323,8 @@ def _advice_for_all(round_log: RoundLog) -> tuple[str, ...]:
     is_untold = round_log.is_untold and any(round_log.latest_standing(user) == Standing.NO_ANSWER for user in reached)
     untold = (RINGS_ONLY,) if is_untold else ()
     of_reached = [push for push in pushes if push.user in reached]
-    return _advice_on_delays(round_log) + _advice_on_credentials(round_log, of_reached) + untold
+    not_taken = _advice_on_not_taken(round_log) if round_log.kind is PushKind.MISSED else ()
+    return _advice_on_delays(round_log) + _advice_on_credentials(round_log, of_reached) + untold + not_taken
 
 
 def _advice_on_credentials(round_log: RoundLog, pushes: Sequence[PushMilestone]) -> tuple[str, ...]:

@@ -228,6 +228,16 @@ LEFT_OUT = (
 NOT_TAKEN_UP = "no worker took it up in time"
 TAKEN_UP_ONLY = "a worker took it up, but sent nothing before the time to ring was over"
 """Why a phone was not rung, if the time to ring is over and no push of the ring is on the trail."""
+NOT_TAKEN = "Nobody was called. {webhook} No other {type} came."
+"""The result of a call if Bellhop took no webhook that asks to call people."""
+PUT_OFF = (
+    "Find out why so many rings of this Stream app wait: run `bellhop check`, and start more workers. If so many may "
+    "wait, raise BELLHOP_RINGS_WAITING_PER_APP (docs/tenants.md)."
+)
+OUTDATED = (
+    "Find out what held the webhook up, such as an Amazon SQS queue that nothing read. If nothing did, the clock of "
+    "Redis's machine may be wrong: run `bellhop check`, which compares the clocks."
+)
 NOT_A_MEMBER = "Check the user id: it must be the id in Stream, with the same capital letters."
 NEVER_ASKED = "Stream told Bellhop of this call ({events}) but never asked to ring it: was it created with ring: true?"
 WORD_OF_EVENT = {

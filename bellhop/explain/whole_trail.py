@@ -22,6 +22,8 @@ from bellhop.trail import (
     StreamAsked,
     UserSettled,
     WebhookMilestone,
+    WebhookOutdated,
+    WebhookPutOff,
     WebhookReceived,
     read_learned,
 )
@@ -70,6 +72,13 @@ class WholeTrail:
         begun = (line for line in self.milestones if isinstance(line, WebhookReceived) and line.names)
         named = (zip((*(line.callers[:1] or ("",)), *line.users), line.names, strict=False) for line in begun)
         return {user_id: name for pairs in named for user_id, name in pairs if name and name != user_id}
+
+    @cached_property
+    def not_taken(self) -> WebhookPutOff | WebhookOutdated | None:
+        """The last webhook that asked to call people and was not taken; None if Bellhop took such a webhook."""
+        asked = [line for line in self.milestones if isinstance(line, WebhookMilestone) and line.type in OPENERS]
+        refused = [line for line in asked if isinstance(line, (WebhookPutOff, WebhookOutdated))]
+        return refused[-1] if refused and len(refused) == len(asked) else None
 
     @cached_property
     def rings_only(self) -> bool:
