@@ -16,7 +16,7 @@ from bellhop.domain.call import RoundState, Stamp, Standing, missed_stamp
 from bellhop.domain.device import Provider
 from bellhop.domain.outcomes import NOT_KNOWN, Outcome
 from bellhop.domain.push import FURTHER_RINGS, QUIET, STARTED, PushKind
-from bellhop.domain.standing import standing
+from bellhop.domain.standing import NEVER, cancelled_at, standing
 from bellhop.explain.lazy import Lazy
 from bellhop.explain.webhooks import (
     ANSWERS,
@@ -291,7 +291,10 @@ class RoundLog:
         asked = [self._learned.get(name) for name in self._stamps_behind(word, user)] if self._learned else []
         reported = [line.stamp for line in self.of(user, PhoneReported) if line.outcome == word] if self.reports else []
         stamps = [at for at in (*events, *asked, *reported) if at is not None]
-        return Micros(min(stamps) - self.started_at) if stamps else None
+        if word == "cancelled" and any((LEFT, caller) in self._first_stamps for caller in self.callers):
+            stamps.append(cancelled_at(self.trail.call, self.state))  # a caller who reconnects leaves, too
+        first = min(stamps, default=NEVER)
+        return None if first == NEVER else Micros(first - self.started_at)
 
 
 class By(Enum):
@@ -308,7 +311,7 @@ _EVENTS_OF: dict[str, tuple[tuple[str, ...], By]] = {
     "busy": (("call.rejected",), By.USER),
     "timed_out": (("call.rejected",), By.USER),
     "missed": (("call.missed",), By.USER),
-    "cancelled": (("call.rejected", LEFT), By.CALLERS),
+    "cancelled": (("call.rejected",), By.CALLERS),
     "no_answer": (("call.rejected",), By.CALLERS),
     "removed": (REMOVALS, By.USER),
     "ended": (ENDS, By.ANYBODY),

@@ -14,7 +14,8 @@ from bellhop.trail import Milestone, WebhookMilestone, WebhookReceived, WebhookR
 
 OPENERS = {"call.ring": PushKind.RING, round_of_test.EVENT: PushKind.RING, "call.notification": PushKind.NOTIFICATION}
 """The events that begin a round in any case. Those of STARTED do it for the types of calls that the settings name."""
-ANSWERS = ("call.accepted", "call.session_participant_joined")
+JOINED = "call.session_participant_joined"
+ANSWERS = ("call.accepted", JOINED)
 ENDS = ("call.ended", "call.deleted", "call.session_ended")
 REMOVALS = ("call.member_removed", "call.blocked_user", "call.kicked_user")
 LEFT = "call.session_participant_left"

@@ -1,6 +1,7 @@
 """A trail as a whole: which milestone belongs to which round, and the state of the call. Pure."""
 
 from bisect import bisect_right
+from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
@@ -12,7 +13,17 @@ from bellhop.domain.call import CallState, RoundState, Stamp, clamp_stamp, histo
 from bellhop.domain.phone_report import stamps_of_report
 from bellhop.domain.rejections import rejection_stamps
 from bellhop.domain.stamp_history import PastStamp, latest
-from bellhop.explain.webhooks import ANSWERS, ENDS, LEFT, OPENERS, REMOVALS, arrival_of, opens_started, stamp_of
+from bellhop.explain.webhooks import (
+    ANSWERS,
+    ENDS,
+    JOINED,
+    LEFT,
+    OPENERS,
+    REMOVALS,
+    arrival_of,
+    opens_started,
+    stamp_of,
+)
 from bellhop.trail import (
     DeviceMilestone,
     EmailMilestone,
@@ -130,9 +141,9 @@ def _round_before(milestone: Milestone, starts: Mapping[str | None, Sequence[Mic
     return max((group[end - 1] for group, end in begun if end), default=NO_ROUND)
 
 
-def _stamps(milestones: Iterable[Milestone]) -> dict[str, Micros]:
+def _stamps(milestones: Sequence[Milestone]) -> dict[str, Micros]:
     """Return the fields that a trail sets in the hash of its call, as webhook/intake/effects.py derives them."""
-    stamps = [stamp for milestone in milestones for stamp in _stamps_of(milestone)]
+    stamps = [stamp for milestone in milestones for stamp in _stamps_of(milestone)] + [*_presence(milestones)]
     return latest((name, stamp.at) for name, stamp in stamps) | dict(history_fields(stamps))
 
 
@@ -145,6 +156,20 @@ def _stamps_of(milestone: Milestone) -> Iterator[tuple[str, PastStamp]]:
     elif isinstance(milestone, PhoneReported) and milestone.stamp:
         stamp = PastStamp(milestone.stamp, "")
         yield from ((name, stamp) for name in stamps_of_report(milestone.user, milestone.outcome))
+
+
+def _presence(milestones: Iterable[Milestone]) -> Iterator[tuple[str, PastStamp]]:
+    """Yield when users joined and left the call.
+
+    Webhooks name the participant, who has a new id after each reconnection. Lines do not, so the ids are counted here:
+    a user who joined twice and left once is in the call.
+    """
+    counts: Counter[str] = Counter()
+    for line in milestones:
+        if isinstance(line, WebhookReceived) and line.type in _PRESENCE:
+            for name in (_PRESENCE[line.type] + user for user in line.users):
+                counts[name] += 1
+                yield name, PastStamp(clamp_stamp(stamp_of(line), arrival_of(line)), str(counts[name]))
 
 
 def _stamp_names(event: WebhookReceived) -> list[str]:
@@ -160,5 +185,7 @@ def _stamp_names(event: WebhookReceived) -> list[str]:
     return [Stamp.ENDED] if event.type in ENDS else []
 
 
-_STAMP_OF = dict.fromkeys(ANSWERS, Stamp.ACCEPTED) | dict.fromkeys(REMOVALS, Stamp.REMOVED) | {LEFT: Stamp.LEFT}
+_STAMP_OF = dict.fromkeys(ANSWERS, Stamp.ACCEPTED) | dict.fromkeys(REMOVALS, Stamp.REMOVED)
 """The stamp that an event sets for each of its users."""
+_PRESENCE = {JOINED: Stamp.JOINED, LEFT: Stamp.LEFT}
+"""The events that say who is in the call."""

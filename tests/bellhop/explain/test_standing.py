@@ -122,6 +122,32 @@ def test_what_a_trail_does_not_hold_is_known_when_it_is_settled(event, by_the_ru
     assert logs[NOW].standing_of("ben") is on_the_trail, reason
 
 
+def joined(after_us, participant):
+    fields = event_fields("session_participant_joined", NOW + after_us)
+    return Accepted(**fields, user_id="sara", participant_id=participant)
+
+
+def left(after_us, participant):
+    fields = event_fields("session_participant_left", NOW + after_us)
+    return Left(**fields, user_id="sara", participant_id=participant)
+
+
+@pytest.mark.parametrize(
+    ("more", "expected"),
+    [
+        ([], Standing.RINGING),
+        ([left(9_000_000, "p-2")], Standing.CANCELLED),
+    ],
+)
+def test_a_caller_who_reconnects_has_not_hung_up(more, expected):
+    """Stream notices late that the first connection is lost."""
+    call, logs = rules_and_explanation(RING, joined(1, "p-1"), joined(2, "p-2"), left(3, "p-1"), *more)
+    (round_,) = call.rounds
+    assert standing(call, round_, "ben", BEFORE_ANY_DEADLINE) is expected
+    assert logs[NOW].standing_of("ben") is expected
+    assert logs[NOW].us_until("cancelled", "ben") == (9_000_000 if more else None)
+
+
 def test_no_time_runs_out_in_an_explanation():
     (log,) = sorted_into_rounds([WebhookReceived(at=NOW, type="call.ring", stamp=NOW, users=("ben",), until=NOW + 1)])
     assert log.standing_of("ben") is Standing.RINGING
