@@ -25,6 +25,8 @@ log = structlog.get_logger()
 
 MAX_ATTEMPTS, ATTEMPTS_WINDOW_S = 10, 900
 """Wrong passwords that one address may send in the window; then it has to wait for the window's end."""
+REFRESH_HEADER = "X-Bellhop-Refresh"
+"""The header of a request by which a list refreshes itself (static/console.js)."""
 PROXY_SECRET_HEADER = "X-Bellhop-Proxy-Secret"  # noqa: S105 - a header's name
 
 
@@ -151,8 +153,11 @@ def _proxy_text(request: Request, header: str) -> str:
 
 
 def is_opened_by_a_person() -> bool:
-    """Return whether a person has opened this page; False if a list refreshes itself by a script."""
-    return request.headers.get("Sec-Fetch-Dest") != "empty"
+    """Return whether a person has opened this page; False if a list refreshes itself by a script.
+
+    Browsers send Sec-Fetch-Dest only with https and to their own machine, so the console's script says it, too.
+    """
+    return request.headers.get("Sec-Fetch-Dest") != "empty" and REFRESH_HEADER not in request.headers
 
 
 def _trusted_proxies(settings: Settings) -> Networks | None:

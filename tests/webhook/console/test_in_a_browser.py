@@ -174,6 +174,8 @@ async def test_a_search_that_finds_nothing_says_what_to_search_for(page):
 
 async def test_the_list_shows_a_new_call_by_itself_unless_it_is_paused(page, installation):
     assert await page.locator("#live-state").inner_text() == "Live"
+    async with page.expect_request(lambda request: "x-bellhop-refresh" in request.headers, timeout=20_000):
+        pass  # without https, nothing else tells the server that a script asks
     first, second = (
         SampleCall(members=("ben-osei",), id="call-new-1"),
         SampleCall(members=("ben-osei",), id="call-new-2"),
