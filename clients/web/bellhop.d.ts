@@ -6,11 +6,11 @@ export interface Access {
   token: string;
   /** The Stream app's API key, if Bellhop serves several apps. */
   apiKey?: string;
+  /** The URL of bellhop-worker.js on your site; without it, /bellhop-worker.js. */
+  worker?: string;
 }
 
 export interface Registration extends Access {
-  /** The URL of bellhop-worker.js on your site. */
-  worker?: string;
   /** The page to open for a call, such as "/call/{cid}?action={action}". */
   page?: string;
   /** The words on the buttons, in the user's language. */

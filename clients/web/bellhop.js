@@ -1,6 +1,7 @@
 /** Registers this browser with Bellhop, so that calls ring while the page is closed. See docs/web-push.md. */
 
 const DEVICE = "bellhop.device"; // in localStorage: the id with which the device is removed
+const WORKER = "/bellhop-worker.js";
 
 /** Whether this browser can get pushes. Safari on iPhones can only when the site is on the home screen. */
 export function isSupported() {
@@ -12,14 +13,14 @@ export function isSupported() {
  * at each start of the page once the permission is given: subscriptions change. Returns the device's id; null without
  * permission.
  */
-export async function register({ bellhop, token, worker = "/bellhop-worker.js", page, words = {}, ...options }) {
+export async function register({ bellhop, token, worker = WORKER, page, words = {}, ...options }) {
   if ((await Notification.requestPermission()) !== "granted") return null;
   const { app, name = "", apiKey } = options;
   const key = await request(`${bellhop}/v1/web-push/key${app ? `?app=${encodeURIComponent(app)}` : ""}`);
   const settings = new URLSearchParams({ bellhop, ...(page && { page }), ...words });
-  await navigator.serviceWorker.register(`${worker}?${settings}`);
-  const { pushManager } = await navigator.serviceWorker.ready;
-  const subscription = await subscribe(pushManager, key.public_key);
+  const registration = await navigator.serviceWorker.register(`${worker}?${settings}`);
+  await untilActive(registration);
+  const subscription = await subscribe(registration.pushManager, key.public_key);
   const device = { provider: "webpush", app: key.app, name, ...subscription.toJSON() };
   const { id } = await request(`${bellhop}/v1/users/me/devices`, "POST", { token, apiKey }, device);
   localStorage.setItem(DEVICE, id);
@@ -27,8 +28,8 @@ export async function register({ bellhop, token, worker = "/bellhop-worker.js", 
 }
 
 /** Remove this browser, when its user logs out: while the page still has the user's token. */
-export async function unregister({ bellhop, token, apiKey }) {
-  const registration = await navigator.serviceWorker.getRegistration();
+export async function unregister({ bellhop, token, apiKey, worker = WORKER }) {
+  const registration = await navigator.serviceWorker.getRegistration(worker);
   await (await registration?.pushManager.getSubscription())?.unsubscribe();
   const id = localStorage.getItem(DEVICE);
   localStorage.removeItem(DEVICE);
@@ -43,6 +44,14 @@ export function onCall(listener) {
   const hear = ({ data }) => data?.type === "bellhop" && listener({ action: data.action, push: data.push });
   navigator.serviceWorker.addEventListener("message", hear);
   return () => navigator.serviceWorker.removeEventListener("message", hear);
+}
+
+/** Only an active worker can subscribe. `serviceWorker.ready` may be another worker of the site, or never come. */
+async function untilActive(registration) {
+  const starting = registration.installing ?? registration.waiting;
+  while (starting && !registration.active && starting.state !== "redundant") {
+    await new Promise((done) => starting.addEventListener("statechange", done, { once: true }));
+  }
 }
 
 /** A subscription belongs to the key that it was made with. */

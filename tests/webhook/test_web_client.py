@@ -64,8 +64,26 @@ REGISTER = """async ([bellhop, token]) => {
   const { register } = await import("/bellhop.js");
   return register({ bellhop, token, page: "/call/{cid}", words: { decline: "Ablehnen" }, name: "Ben's Chromium" });
 }"""
+REGISTER_BESIDE_ANOTHER = """async ([bellhop, token]) => {
+  await navigator.serviceWorker.register("/sw.js");
+  await navigator.serviceWorker.ready;
+  const { register, unregister } = await import("/bellhop.js");
+  const managers = [];
+  const noted = (method) => function (...all) { managers.push(this); return method.apply(this, all); };
+  PushManager.prototype.subscribe = noted(PushManager.prototype.subscribe);
+  PushManager.prototype.getSubscription = noted(PushManager.prototype.getSubscription);
+  await register({ bellhop, token, worker: "/own/bellhop-worker.js" });
+  await unregister({ bellhop, token, worker: "/own/bellhop-worker.js" });
+  const registrations = await navigator.serviceWorker.getRegistrations();
+  return managers.map((manager) => registrations.find(({ pushManager }) => pushManager === manager).scope);
+}"""
 UNREGISTER = """async ([bellhop, token]) => (await import("/bellhop.js")).unregister({ bellhop, token })"""
 LISTEN = """import("/bellhop.js").then(({ onCall }) => onCall((choice) => { window.chosen = choice; })).then(() => 1)"""
+SUBSCRIPTION = {
+    "endpoint": "https://fcm.googleapis.com/fcm/send/x",
+    "expirationTime": None,
+    "keys": {"p256dh": PUBLIC_KEY_OF_1, "auth": "A" * 22},
+}
 
 
 class Site(HttpStandIn):
@@ -82,11 +100,17 @@ class Site(HttpStandIn):
 
     def _application(self):
         app = web.Application()
-        app.add_routes([web.get("/", self._page), web.post("/v1/receipts", self._receipt), web.static("/", CLIENT)])
+        app.add_routes(
+            [web.get("/", self._page), web.post("/v1/receipts", self._receipt), web.get("/sw.js", self._script)]
+        )
+        app.add_routes([web.static("/own", CLIENT), web.static("/", CLIENT)])
         return app
 
     async def _page(self, request):
         return web.Response(text="<!doctype html><title>Calls</title>", content_type="text/html")
+
+    async def _script(self, request):
+        return web.Response(text="", content_type="text/javascript")
 
     async def _receipt(self, request):
         self.reports.append(json.loads(await request.text()))
@@ -123,19 +147,23 @@ def bellhop(redis_url, site):
 
 
 async def test_a_page_registers_and_leaves_across_origins(page, site, bellhop, redis_client):
-    keys = {"p256dh": PUBLIC_KEY_OF_1, "auth": "A" * 22}
-    subscription = {"endpoint": "https://fcm.googleapis.com/fcm/send/x", "expirationTime": None, "keys": keys}
     token = jwt.encode({"user_id": "ben", "iat": int(time.time())}, SECRET, "HS256")
-    await page.evaluate(FAKE_PUSH_MANAGER, subscription)
+    await page.evaluate(FAKE_PUSH_MANAGER, SUBSCRIPTION)
     device_id = await page.evaluate(REGISTER, [bellhop, token])
     (device,) = registry.decode(redis_client.hvals(devices_key("default", "ben")))
-    assert (device.key, device.token, device.name) == (device_id, subscription["endpoint"], "Ben's Chromium")
+    assert (device.key, device.token, device.name) == (device_id, SUBSCRIPTION["endpoint"], "Ben's Chromium")
     assert await page.evaluate("options") == {"userVisibleOnly": True, "applicationServerKey": PUBLIC_KEY_OF_1}
     assert await page.evaluate(REGISTER, [bellhop, token]) == device_id, "at each start"
     await page.evaluate(UNREGISTER, [bellhop, token])
     assert not redis_client.exists(devices_key("default", "ben"))
     with pytest.raises(Exception, match="Bellhop answered 401: The token is invalid"):
         await page.evaluate(REGISTER, [bellhop, "no token"])
+
+
+async def test_pushes_go_to_our_worker_beside_the_sites_own(page, site, bellhop):
+    token = jwt.encode({"user_id": "ben", "iat": int(time.time())}, SECRET, "HS256")
+    await page.evaluate(FAKE_PUSH_MANAGER, SUBSCRIPTION)
+    assert set(await page.evaluate(REGISTER_BESIDE_ANOTHER, [bellhop, token])) == {f"{site.url}/own/"}
 
 
 class Worker:
