@@ -202,3 +202,44 @@ test('a report is tried a few times, but not after an answer that says no', asyn
   assert.equal(await tries([429, 204]), 1);
   assert.equal(await tries([0, 0, 0, 204]), 3);
 });
+
+for (const os of ['android', 'ios']) {
+  test(`${os}: log-out removes what log-in has registered, and new tokens are not registered any more`, async () => {
+    const sent = [];
+    const listeners = new Set();
+    const follow = (listener) => {
+      listeners.add(listener);
+      return () => listeners.delete(listener);
+    };
+    const modules = {
+      '@react-native-firebase/messaging': {
+        getMessaging: () => ({}), getToken: async () => 'token', onTokenRefresh: (_, listener) => follow(listener),
+      },
+      '@stream-io/react-native-callingx': {
+        CallingxModule: {
+          addEventListener: (_, listener) => ({ remove: follow(listener) }),
+          registerVoipToken: () => listeners.forEach((listener) => listener({ token: 'token' })),
+        },
+      },
+      'react-native': { Platform: { OS: os } },
+      './bellhop': { BELLHOP: 'https://bellhop.example.com/v1', health: async () => ({}) },
+    };
+    const globals = {
+      __DEV__: false,
+      streamUserToken: async () => 'user',
+      fetch: async (url, { method }) => {
+        sent.push(`${method} ${new URL(url).pathname}`);
+        return { ok: true, json: async () => ({ id: 'a1' }) };
+      },
+    };
+    const { registerThisPhone, unregisterThisPhone } = run('devices', modules, globals);
+    await registerThisPhone();
+    await registerThisPhone();
+    await settled();
+    assert.equal(listeners.size, 1);
+    await unregisterThisPhone();
+    const devices = '/v1/users/me/devices';
+    assert.deepEqual(sent, [`POST ${devices}`, `POST ${devices}`, `DELETE ${devices}/a1`]);
+    assert.equal(listeners.size, 0);
+  });
+}

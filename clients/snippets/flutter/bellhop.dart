@@ -44,9 +44,23 @@ Map<String, Object?> health({bool? notifications, String? fcmPriority}) => {
   if (fcmPriority != null) 'fcm_priority': fcmPriority,
 };
 
-/// At every start and log-in. The answer's "id" removes the device at log-out.
-Future<void> register(Map<String, Object?> device, String streamUserToken) => http.post(
-  Uri.parse('$bellhop/users/me/devices'),
-  headers: {'Authorization': 'Bearer $streamUserToken', 'Content-Type': 'application/json'},
-  body: jsonEncode(device),
-);
+final deviceIds = <String>{}; // Bellhop's names of this phone's tokens
+
+Future<void> register(Map<String, Object?> device, String streamUserToken) async {
+  final answer = await http.post(
+    Uri.parse('$bellhop/users/me/devices'),
+    headers: {'Authorization': 'Bearer $streamUserToken', 'Content-Type': 'application/json'},
+    body: jsonEncode(device),
+  );
+  if (answer.statusCode < 300) deviceIds.add(jsonDecode(answer.body)['id'] as String);
+}
+
+Future<void> unregister(String streamUserToken) async {
+  for (final id in deviceIds.toList()) {
+    await http.delete(
+      Uri.parse('$bellhop/users/me/devices/$id'),
+      headers: {'Authorization': 'Bearer $streamUserToken'},
+    );
+    deviceIds.remove(id);
+  }
+}

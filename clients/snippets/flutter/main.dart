@@ -74,15 +74,24 @@ final pushManager = StreamVideoPushNotificationManager.create(
   ),
 );
 
-/// After each log-in.
+StreamSubscription<Object?>? newTokens;
+
+/// After each log-in, and at every start while a user is logged in.
 void registerThisPhone(String streamUserToken) {
-  (Platform.isIOS ? apple : google).onTokenRefresh.listen((token) => register(
+  newTokens?.cancel(); // of the user before
+  newTokens = (Platform.isIOS ? apple : google).onTokenRefresh.listen((token) => register(
       Platform.isIOS
           ? {'provider': 'apns', 'kind': 'voip', 'token': token, 'app': 'com.example.calls',
              'environment': kReleaseMode ? 'production' : 'sandbox', 'health': health()}
           : {'provider': 'fcm', 'token': token, 'app': 'your-firebase-project', 'health': health()},
       streamUserToken));
   // For notices on iOS the same with kind 'alert' and FirebaseMessaging.instance.getAPNSToken().
+}
+
+/// At log-out, while the user's token is still valid. Without it, this phone rings for this user as before.
+Future<void> unregisterThisPhone(String streamUserToken) async {
+  await newTokens?.cancel();
+  await unregister(streamUserToken);
 }
 
 Future<void> main() async {

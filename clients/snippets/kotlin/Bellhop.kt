@@ -18,6 +18,7 @@ object Bellhop {
     private val PAUSES_MS = listOf(0L, 1_000L) // before each try: a receiver and a service have about 10 s
     private const val CALLS_CHANNEL = "incoming_calls" // the channel of Stream's SDK; yours if you changed it
     private val IMPORTANCES = listOf("none", "min", "low", "default", "high") // as Android numbers them
+    @Volatile private var deviceId: String? = null // Bellhop's name of this phone's token
 
     /** Sends one report. `event`: rang, declined, busy, dismissed or not_shown. */
     fun report(ticket: String?, event: String, reason: String? = null, health: JSONObject? = null) {
@@ -27,31 +28,42 @@ object Bellhop {
         if (health != null) body.put("health", health)
         for (pause in PAUSES_MS) {
             Thread.sleep(pause)
-            val status = post("receipts", body)
+            val (status) = send("POST", "receipts", body)
             // 204: recorded. 4xx: the ring is over, or the ticket is not valid. Repeating does not help.
             if (status in 200..499) return
         }
     }
 
-    /** At every start and log-in. The answer's "id" removes the device at log-out. */
+    /** At every start and log-in. */
     fun register(context: Context, token: String, streamUserToken: String) {
-        val device = mapOf("provider" to "fcm", "token" to token, "app" to "your-firebase-project")
-        post("users/me/devices", JSONObject(device).put("health", health(context)), streamUserToken)
+        val device = JSONObject(mapOf("provider" to "fcm", "token" to token, "app" to "your-firebase-project"))
+        val (status, answer) = send("POST", "users/me/devices", device.put("health", health(context)), streamUserToken)
+        if (status in 200..299) deviceId = JSONObject(answer).getString("id")
     }
 
-    /** Sends JSON and returns the HTTP status of the answer; 0 if there was none. */
-    private fun post(path: String, body: JSONObject, token: String? = null): Int {
+    /** At log-out, while the user's token is still valid. Without it, this phone rings for this user as before. */
+    fun unregister(streamUserToken: String) {
+        deviceId?.let { send("DELETE", "users/me/devices/$it", null, streamUserToken) }
+        deviceId = null
+    }
+
+    /** Sends JSON. Returns the HTTP status of the answer, 0 if there was none, and its text if it says yes. */
+    private fun send(method: String, path: String, body: JSONObject?, token: String? = null): Pair<Int, String> {
         val connection = URL("$URL/$path").openConnection() as HttpURLConnection
         try {
+            connection.requestMethod = method
             connection.connectTimeout = TIMEOUT_MS
             connection.readTimeout = TIMEOUT_MS
-            connection.doOutput = true // makes it a POST
-            connection.setRequestProperty("Content-Type", "application/json")
             if (token != null) connection.setRequestProperty("Authorization", "Bearer $token")
-            connection.outputStream.use { it.write(body.toString().toByteArray()) }
-            return connection.responseCode
+            if (body != null) {
+                connection.doOutput = true
+                connection.setRequestProperty("Content-Type", "application/json")
+                connection.outputStream.use { it.write(body.toString().toByteArray()) }
+            }
+            val status = connection.responseCode
+            return Pair(status, if (status in 200..299) connection.inputStream.reader().readText() else "")
         } catch (error: IOException) {
-            return 0
+            return Pair(0, "")
         } finally {
             connection.disconnect()
         }

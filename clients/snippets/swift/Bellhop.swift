@@ -39,28 +39,32 @@ enum Bellhop {
             if event == .rang || event == .notShown { body["health"] = health(callKitError) }
             for pause in pauses {
                 Thread.sleep(forTimeInterval: pause)
-                let status = post("receipts", body)
+                let status = send("POST", "receipts", body).status
                 // 204: recorded. 4xx: the ring is over, or the ticket is not valid. Repeating does not help.
                 if status != 0, status < 500 { return }
             }
         }
     }
 
-    /// Sends JSON and waits for the answer. Returns its HTTP status; 0 if there was none.
-    static func post(_ path: String, _ body: [String: Any], token: String? = nil) -> Int {
+    /// Sends JSON and waits for the answer. Returns its HTTP status, 0 if there was none, and its JSON.
+    static func send(
+        _ method: String, _ path: String, _ body: [String: Any]? = nil, token: String? = nil
+    ) -> (status: Int, json: [String: Any]) {
         var request = URLRequest(url: url.appendingPathComponent(path))
-        request.httpMethod = "POST"
+        request.httpMethod = method
         request.setValue("application/json", forHTTPHeaderField: "Content-Type")
         if let token { request.setValue("Bearer \(token)", forHTTPHeaderField: "Authorization") }
-        request.httpBody = try? JSONSerialization.data(withJSONObject: body)
+        request.httpBody = body.flatMap { try? JSONSerialization.data(withJSONObject: $0) }
         let answered = DispatchSemaphore(value: 0)
         var status = 0
-        session.dataTask(with: request) { _, response, _ in
+        var json: [String: Any] = [:]
+        session.dataTask(with: request) { data, response, _ in
             status = (response as? HTTPURLResponse)?.statusCode ?? 0
+            json = data.flatMap { try? JSONSerialization.jsonObject(with: $0) } as? [String: Any] ?? [:]
             answered.signal()
         }.resume()
         answered.wait()
-        return status
+        return (status, json)
     }
 
     /// What decides on this iPhone whether a call rings. Not for the main thread: it waits for an answer of iOS.

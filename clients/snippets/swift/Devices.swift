@@ -1,10 +1,11 @@
 import UIKit
 
-/// This phone's tokens at Bellhop. Bellhop answers with the device's "id", which removes it at log-out.
+/// This phone's tokens at Bellhop.
 enum Devices {
     private static let queue = DispatchQueue(label: "bellhop.devices")
     private static let hardwareId = UIDevice.current.identifierForVendor?.uuidString ?? ""
     private static var tokens: [String: String] = [:]
+    private static var ids: [String: String] = [:]  // Bellhop's name of each token
     private static var streamUserToken: String?
 
     /// At every start. kind: "voip" for PushKit's token, "alert" for the one that iOS gives to
@@ -24,6 +25,15 @@ enum Devices {
         }
     }
 
+    /// At log-out, while the user's token is still valid. Without it, this phone rings for this user as before.
+    static func loggedOut() {
+        queue.async {
+            for id in ids.values { _ = Bellhop.send("DELETE", "users/me/devices/\(id)", token: streamUserToken) }
+            ids = [:]
+            streamUserToken = nil
+        }
+    }
+
     private static func send() {
         guard let streamUserToken else { return }
         #if DEBUG
@@ -32,10 +42,11 @@ enum Devices {
         let environment = "production"
         #endif
         for (kind, token) in tokens {
-            _ = Bellhop.post("users/me/devices", [
+            let answer = Bellhop.send("POST", "users/me/devices", [
                 "provider": "apns", "kind": kind, "token": token, "environment": environment,
                 "app": Bundle.main.bundleIdentifier!, "hardware_id": hardwareId, "health": Bellhop.health(),
             ], token: streamUserToken)
+            if let id = answer.json["id"] as? String { ids[kind] = id }
         }
     }
 }
