@@ -1,11 +1,11 @@
 import CallKit
 import PushKit
 
-/// For apps that use PushKit and CallKit themselves: rules 1 to 3, and the reports.
+/// For apps that use PushKit and CallKit themselves: rules 1 to 3, and the reports. Make it in
+/// application(_:didFinishLaunchingWithOptions:), and keep it: a push may start the app.
 final class IncomingCalls: NSObject, PKPushRegistryDelegate, CXProviderDelegate {
     private let provider = CXProvider(configuration: CXProviderConfiguration())
     private var ringing: [UUID: String] = [:]  // the ticket of each call that rings; used on the main queue only
-    var loggedInUserId: String?
 
     override init() {
         super.init()
@@ -22,7 +22,10 @@ final class IncomingCalls: NSObject, PKPushRegistryDelegate, CXProviderDelegate 
         let uuid = (bellhop["call_uuid"] as? String).flatMap(UUID.init(uuidString:)) ?? UUID()
         let expiresAt = (bellhop["expires_at"] as? NSNumber)?.doubleValue ?? .infinity
         let tooLate = Date().timeIntervalSince1970 * 1000 > expiresAt + 3_000
-        let forUs = stream["receiver_id"] as? String == loggedInUserId
+        // Yours: who is logged in, nil if nobody is. When a push starts the app, the app has not logged in yet, and the
+        // phone is often locked. So read it from where that is possible (kSecAttrAccessibleAfterFirstUnlock).
+        let userId = storedUserId()
+        let notForUs = userId == nil ? "signed_out" : stream["receiver_id"] as? String == userId ? nil : "other_user"
 
         let name = stream["call_display_name"] as? String ?? ""
         let update = CXCallUpdate()
@@ -32,9 +35,9 @@ final class IncomingCalls: NSObject, PKPushRegistryDelegate, CXProviderDelegate 
             defer { completion() }
             if (error as? CXErrorCodeIncomingCallError)?.code == .callUUIDAlreadyExists { return }  // it came twice
             if let error { return Bellhop.report(ticket, .notShown, callKitError: error) }
-            if tooLate || !forUs {
+            if let reason = tooLate ? "already_over" : notForUs {
                 self.provider.reportCall(with: uuid, endedAt: nil, reason: .unanswered)
-                return Bellhop.report(ticket, .notShown, reason: tooLate ? "already_over" : "other_user")
+                return Bellhop.report(ticket, .notShown, reason: reason)
             }
             DispatchQueue.main.async { self.ringing[uuid] = ticket }
             Bellhop.report(ticket, .rang)
