@@ -44,6 +44,13 @@ final class IncomingCalls: NSObject, PKPushRegistryDelegate, CXProviderDelegate 
         }
     }
 
+    /// On the main queue, if the app ends the ring: it was answered elsewhere, or the caller gave up (rule 4). Do not use
+    /// a CXEndCallAction for it: CallKit gives that to the method below, which reports that the user declined.
+    func stopRinging(_ uuid: UUID, because reason: CXCallEndedReason) {
+        ringing[uuid] = nil
+        provider.reportCall(with: uuid, endedAt: nil, reason: reason)
+    }
+
     func provider(_ provider: CXProvider, perform action: CXEndCallAction) {
         Bellhop.report(ringing.removeValue(forKey: action.callUUID), .declined)  // nil once the call was answered
         // Also end the call with Stream's SDK here, as before.

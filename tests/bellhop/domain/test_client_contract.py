@@ -142,7 +142,7 @@ def code_of(language):
 @pytest.mark.parametrize(
     ("language", "names"),
     [
-        ("swift", ["reportNewIncomingCall", "call_uuid", "expires_at", "receiver_id", "storedUserId()"]),
+        ("swift", ["reportNewIncomingCall", "call_uuid", "expires_at", "receiver_id", "storedUserId()", "stopRinging"]),
         ("kotlin", ["onNewToken", "handleRemoteMessage", "expires_at"]),
         (
             "dart",
