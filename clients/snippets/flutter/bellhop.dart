@@ -36,6 +36,19 @@ Future<void> report(String? ticket, String event, {String? reason, Map<String, O
   }
 }
 
+/// Whether a ring is over. Phones have wrong clocks: if this one says so, Bellhop's decides, which each of its answers has
+/// as the header Date. Without an answer, the phone's clock counts.
+Future<bool> isOver(String? expiresAt) async {
+  final end = int.tryParse(expiresAt ?? '');
+  if (end == null || DateTime.now().millisecondsSinceEpoch <= end + 3000) return false;
+  try {
+    final answer = await http.get(Uri.parse('$bellhop/web-push/key')).timeout(timeout);
+    return HttpDate.parse(answer.headers['date'] ?? '').millisecondsSinceEpoch > end;
+  } on Exception {
+    return true;
+  }
+}
+
 /// What decides on this phone whether a call rings, as far as Dart knows it. `notifications`: allowed or denied.
 Map<String, Object?> health({bool? notifications, String? fcmPriority}) => {
   'os': Platform.operatingSystem,

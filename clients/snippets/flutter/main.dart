@@ -17,9 +17,7 @@ import 'firebase_options.dart'; // written by flutterfire
 Future<void> onBackgroundMessage(RemoteMessage message) async {
   final data = message.data;
   if (data['sender'] != 'stream.video') return; // your app's other messages
-  final expiresAt = int.tryParse(data['expires_at'] ?? '');
-  final tooLate = expiresAt != null && DateTime.now().millisecondsSinceEpoch > expiresAt + 3000;
-  if (data['type'] == 'call.ring' && tooLate) {
+  if (data['type'] == 'call.ring' && await isOver(data['expires_at'])) {
     return report(data['receipt'], 'not_shown', reason: 'already_over');
   }
 

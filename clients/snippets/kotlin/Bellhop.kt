@@ -34,6 +34,20 @@ object Bellhop {
         }
     }
 
+    /**
+     * Whether a ring is over. Phones have wrong clocks: if this one says so, Bellhop's decides, which each of its answers
+     * has as the header Date. Without an answer, the phone's clock counts.
+     */
+    fun isOver(expiresAt: Long): Boolean {
+        if (System.currentTimeMillis() <= expiresAt + 3_000) return false
+        val connection = URL("$URL/web-push/key").openConnection() as HttpURLConnection
+        connection.connectTimeout = TIMEOUT_MS
+        connection.readTimeout = TIMEOUT_MS
+        val now = connection.date // 0 without an answer
+        connection.disconnect()
+        return now == 0L || now > expiresAt
+    }
+
     /** At every start and log-in. */
     fun register(context: Context, token: String, streamUserToken: String) {
         val device = JSONObject(mapOf("provider" to "fcm", "token" to token, "app" to "your-firebase-project"))

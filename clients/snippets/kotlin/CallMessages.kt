@@ -22,9 +22,7 @@ class CallMessages : FirebaseMessagingService() {
         val ring = data["sender"] == "stream.video" && data["type"] == "call.ring"
         val expiresAt = data["expires_at"]?.toLongOrNull() ?: Long.MAX_VALUE
         val ticket = data["receipt"]
-        if (ring && System.currentTimeMillis() > expiresAt + 3_000) { // too late
-            return Bellhop.report(ticket, "not_shown", "already_over")
-        }
+        if (ring && Bellhop.isOver(expiresAt)) return Bellhop.report(ticket, "not_shown", "already_over")
         // Only if your app never shows a second call. It also stops the user's other phones. inAnotherCall() is yours.
         if (ring && inAnotherCall()) return Bellhop.report(ticket, "busy")
         if (ring) Tickets.put(this, data.getValue("call_cid"), ticket) // before the notification with its button

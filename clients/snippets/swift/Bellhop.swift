@@ -46,10 +46,21 @@ enum Bellhop {
         }
     }
 
-    /// Sends JSON and waits for the answer. Returns its HTTP status, 0 if there was none, and its JSON.
+    /// Whether a ring is over. Phones have wrong clocks: if this one says so, Bellhop's decides, which each of its answers
+    /// has as the header Date. Without an answer, the phone's clock counts. Not for the main thread.
+    static func isOver(_ expiresAt: TimeInterval) -> Bool {
+        guard Date().timeIntervalSince1970 * 1000 > expiresAt + 3_000 else { return false }
+        let httpDate = DateFormatter()
+        httpDate.locale = Locale(identifier: "en_US_POSIX")
+        httpDate.dateFormat = "EEE, dd MMM yyyy HH:mm:ss zzz"
+        guard let now = httpDate.date(from: send("GET", "web-push/key").date) else { return true }
+        return now.timeIntervalSince1970 * 1000 > expiresAt
+    }
+
+    /// Sends JSON and waits for the answer. Returns its HTTP status, 0 if there was none, its JSON and its header Date.
     static func send(
         _ method: String, _ path: String, _ body: [String: Any]? = nil, token: String? = nil
-    ) -> (status: Int, json: [String: Any]) {
+    ) -> (status: Int, json: [String: Any], date: String) {
         var request = URLRequest(url: url.appendingPathComponent(path))
         request.httpMethod = method
         request.setValue("application/json", forHTTPHeaderField: "Content-Type")
@@ -58,13 +69,16 @@ enum Bellhop {
         let answered = DispatchSemaphore(value: 0)
         var status = 0
         var json: [String: Any] = [:]
+        var date = ""
         session.dataTask(with: request) { data, response, _ in
-            status = (response as? HTTPURLResponse)?.statusCode ?? 0
+            let response = response as? HTTPURLResponse
+            status = response?.statusCode ?? 0
+            date = response?.value(forHTTPHeaderField: "Date") ?? ""
             json = data.flatMap { try? JSONSerialization.jsonObject(with: $0) } as? [String: Any] ?? [:]
             answered.signal()
         }.resume()
         answered.wait()
-        return (status, json)
+        return (status, json, date)
     }
 
     /// What decides on this iPhone whether a call rings. Not for the main thread: it waits for an answer of iOS.

@@ -21,7 +21,6 @@ final class IncomingCalls: NSObject, PKPushRegistryDelegate, CXProviderDelegate 
         let ticket = Bellhop.ticket(in: payload.dictionaryPayload)
         let uuid = (bellhop["call_uuid"] as? String).flatMap(UUID.init(uuidString:)) ?? UUID()
         let expiresAt = (bellhop["expires_at"] as? NSNumber)?.doubleValue ?? .infinity
-        let tooLate = Date().timeIntervalSince1970 * 1000 > expiresAt + 3_000
         // Yours: who is logged in, nil if nobody is. When a push starts the app, the app has not logged in yet, and the
         // phone is often locked. So read it from where that is possible (kSecAttrAccessibleAfterFirstUnlock).
         let userId = storedUserId()
@@ -35,12 +34,14 @@ final class IncomingCalls: NSObject, PKPushRegistryDelegate, CXProviderDelegate 
             defer { completion() }
             if (error as? CXErrorCodeIncomingCallError)?.code == .callUUIDAlreadyExists { return }  // it came twice
             if let error { return Bellhop.report(ticket, .notShown, callKitError: error) }
-            if let reason = tooLate ? "already_over" : notForUs {
-                self.provider.reportCall(with: uuid, endedAt: nil, reason: .unanswered)
-                return Bellhop.report(ticket, .notShown, reason: reason)
-            }
             DispatchQueue.main.async { self.ringing[uuid] = ticket }
-            Bellhop.report(ticket, .rang)
+            DispatchQueue.global().async {
+                guard let reason = notForUs ?? (Bellhop.isOver(expiresAt) ? "already_over" : nil) else {
+                    return Bellhop.report(ticket, .rang)
+                }
+                DispatchQueue.main.async { self.stopRinging(uuid, because: .unanswered) }
+                Bellhop.report(ticket, .notShown, reason: reason)
+            }
         }
     }
 
