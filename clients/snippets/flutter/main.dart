@@ -52,6 +52,8 @@ Future<void> reportShown(Map<String, dynamic> data, bool shown) async {
 }
 
 Future<void> onForegroundMessage(RemoteMessage message) async {
+  // The app is just starting, or nobody is logged in. StreamVideo.instance would throw, and the call would not ring.
+  if (!StreamVideo.isInitialized()) return onBackgroundMessage(message);
   final client = StreamVideo.instance;
   final declines = message.data['type'] == 'call.ring' ? watchDecline(client, message.data) : null;
   final shown = await client.handleRingingFlowNotifications(message.data);

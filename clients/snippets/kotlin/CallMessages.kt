@@ -30,7 +30,8 @@ class CallMessages : FirebaseMessagingService() {
         FirebaseMessagingDelegate.handleRemoteMessage(message)
         if (!ring) return
         val priority = if (message.priority == RemoteMessage.PRIORITY_HIGH) "high" else "normal"
-        val reason = Bellhop.cannotShow(this)
+        // If nobody is logged in, Stream's SDK shows nothing.
+        val reason = if (streamUserToken() == null) "signed_out" else Bellhop.cannotShow(this)
         Bellhop.report(ticket, if (reason == null) "rang" else "not_shown", reason, Bellhop.health(this, priority))
     }
 }

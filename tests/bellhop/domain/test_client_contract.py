@@ -154,7 +154,7 @@ def code_of(language):
                 "web-push/key",
             ],
         ),
-        ("kotlin", ["onNewToken", "handleRemoteMessage", "isOver(expiresAt)", "web-push/key"]),
+        ("kotlin", ["onNewToken", "handleRemoteMessage", "isOver(expiresAt)", "web-push/key", "signed_out"]),
         (
             "dart",
             [
@@ -163,6 +163,7 @@ def code_of(language):
                 "observeCoreRingingEventsForBackground(",
                 "disposeAfterResolvingRinging(",
                 "TelecomPushConfiguration(",
+                "StreamVideo.isInitialized()",
                 "isOver(data['expires_at'])",
                 "web-push/key",
                 "onTokenRefresh",
