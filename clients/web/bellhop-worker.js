@@ -19,6 +19,7 @@
 const settings = new URL(self.location.href).searchParams;
 const REPORT_MS = 3_000;
 const MOMENT_MS = 1_000;
+const RIGHT_MS = 5_000; // a clock that differs by less from Bellhop's counts as right
 const PAGES = { type: "window", includeUncontrolled: true };
 const acted = new Map(); // for each call, the `expires_at` of the ring that the user clicked on or closed
 const ended = new Map(); // for each call, the `sent_at` of the last push that replaces its ring
@@ -60,8 +61,8 @@ function now() {
 }
 
 /**
- * Compare this computer's clock with Bellhop's: a wrong clock must not turn every call into a missed one. Without an answer,
- * nothing changes. The header has whole seconds; the next one is taken, so that no ring is too long.
+ * Compare this computer's clock with Bellhop's: a wrong clock must not turn every call into a missed one. The header Date has
+ * whole seconds, and may be a moment old, so a small difference says nothing. Without an answer, nothing changes.
  */
 async function compareClocks() {
   const bellhop = settings.get("bellhop");
@@ -69,8 +70,8 @@ async function compareClocks() {
   try {
     const request = { cache: "no-store", signal: AbortSignal.timeout(REPORT_MS) };
     const answer = await fetch(`${bellhop}/v1/web-push/key`, request);
-    const date = Date.parse(answer.headers.get("Date"));
-    if (date) aheadMs = Date.now() - (date + 1_000);
+    const differenceMs = Date.now() - Date.parse(answer.headers.get("Date")); // NaN without the header
+    aheadMs = Math.abs(differenceMs) > RIGHT_MS ? differenceMs : 0;
   } catch {
     // Bellhop is away.
   }

@@ -125,7 +125,7 @@ async def reports(installation, call):
 
 
 async def rung(installation, user):
-    call = SampleCall(members=(user.name,), ring_ms=120_000)
+    call = SampleCall(members=(user.name,), ring_ms=600_000)
     await installation.stream.post(call.ring())
     await user.shows("Sara Lind is calling you")
     return call

@@ -248,7 +248,7 @@ async def test_a_ring_rings_though_the_clock_is_ahead(page, site, bellhop):
     await worker.deliver(a_push("ring", "Sara is calling you"))
     (ring,) = await worker.until_shown(["Sara is calling you"])
     assert (ring["buttons"], ring["silent"]) == (["Answer", "Ablehnen"], False)
-    await worker.deliver(a_push("ring", "Sara is calling you", left_s=-1))
+    await worker.deliver(a_push("ring", "Sara is calling you", left_s=-10))
     (late,) = await worker.until_shown(["Missed call"])
     assert (late["buttons"], late["silent"]) == ([], True)
 
