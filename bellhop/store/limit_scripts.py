@@ -25,13 +25,14 @@ def count_for_callee(round_: Round, user_id: str, most: int) -> Command:
     return Command("limits/count_ring_of_user", [key], _ring(round_, 1, most))
 
 
-def count_for_call(round_: Round, most: int, most_open: int, now: Micros) -> Command:
+def count_for_call(round_: Round, most: int, most_open: int, now: Micros, *, rings: bool = True) -> Command:
     """Count a ring of its call: `most` people in a minute, and `most_open` rings at the same time.
 
-    The script returns "ok", "rings" or "open".
+    `rings` is False for a notification, which is over at once. The script returns "ok", "rings" or "open".
     """
     minute = rings_of_call_key(round_.tenant, round_.cid, _minute(round_))
-    args = [*_ring(round_, len(round_.recipients), most), now, round_.deadline, most_open, OPEN_RINGS_TTL_S]
+    over_at = round_.deadline if rings else ""
+    args = [*_ring(round_, len(round_.recipients), most), now, over_at, most_open, OPEN_RINGS_TTL_S]
     return Command("limits/count_ring_of_call", [minute, open_rings_key(round_.tenant, round_.cid)], args)
 
 

@@ -14,7 +14,7 @@ from redis.exceptions import RedisError
 from bellhop.clock import Micros
 from bellhop.domain.busy_table import BusyTable
 from bellhop.domain.outcomes import Outcome
-from bellhop.domain.round import Round
+from bellhop.queue.names import RING_JOB
 from bellhop.store.limit_scripts import count_for_call, count_for_caller
 from bellhop.store.retry import is_away
 from webhook.intake.effects import Effects, RoundWork
@@ -63,18 +63,18 @@ class RingLimits:
         if not (by_caller or of_call):
             return None
         try:
-            return self._counted(round_, now)
+            return self._counted(effects.work, now)
         except RedisError as error:
             if is_away(error) and len(self._redis.partitions) == 1:
                 raise
             log.error("ring_not_counted", reason=str(error))
             return None
 
-    def _counted(self, round_: Round, now: Micros) -> Outcome | None:
-        bounds = self._bounds
+    def _counted(self, work: RoundWork, now: Micros) -> Outcome | None:
+        bounds, round_ = self._bounds, work.payload
         by_caller, of_call = self._redis.run_together(
             count_for_caller(round_, bounds.per_caller),
-            count_for_call(round_, bounds.per_call, bounds.open_rounds, now),
+            count_for_call(round_, bounds.per_call, bounds.open_rounds, now, rings=work.name == RING_JOB),
         )
         if of_call != b"ok":
             return Outcome.OPEN_LIMIT if of_call == b"open" else Outcome.CALL_LIMIT
