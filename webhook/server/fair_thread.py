@@ -10,8 +10,9 @@ from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from typing import NamedTuple
 
-MAX_WAITING = 64
-"""How much work of one client may wait."""
+MAX_WAITING = 500
+"""How much work of one client may wait. Stream may send many webhooks at once, all from one address: this many take a
+tenth of a second."""
 
 
 class Work(NamedTuple):

@@ -49,7 +49,7 @@ async def test_clients_with_failures_come_last(load):
 async def test_what_waits_of_one_client_is_limited(load):
     assert [load.add("a") for _ in range(MAX_WAITING + 1)] == [True] * MAX_WAITING + [False]
     assert load.add("b"), "another client may still add"
-    assert [load.add("c", size) for size in (400, 200, 100)] == [True, False, True]
+    assert [load.add("c", size) for size in (400, 200, 50)] == [True, False, True]
     assert await load.finish(MAX_WAITING + 4)
     assert load.add("a", 500), "nothing waits any more"
 

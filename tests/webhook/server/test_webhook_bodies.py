@@ -234,3 +234,10 @@ async def test_many_slow_answers_do_not_hold_all_connections(redis_url):
         replies = await asyncio.gather(*(post(b"{}", f"w{number}", **WRONG) for number in range(150)))
         assert {status for status, _ in replies} == {401}
         assert (await post(json.loads(as_posted(SampleCall().ring("ben")))))[0] == 200
+
+
+async def test_many_gzip_bodies_that_come_at_once_are_taken(redis_url):
+    events = [as_posted(SampleCall().ring("ben")) for _ in range(300)]
+    async with serving(redis_url) as post:
+        replies = await asyncio.gather(*(post(gzip.compress(event), **sign(event)) for event in events))
+    assert {status for status, _ in replies} == {200}
