@@ -286,6 +286,19 @@ def test_of_each_name_and_session_the_latest_stamps_are_kept(redis_server):
         assert len([name for name in kept_fields if name.endswith(b"d:ben")]) == len(stamps), "20 of each session"
 
 
+def test_who_comes_and_goes_makes_nobody_read_a_full_call(redis_server):
+    with redis.Redis.from_url(redis_server.url) as client:
+        client.flushall()
+        client.config_resetstat()
+        for number in range(40):
+            user, device = f"user-{number % 8}", f"device-{number}"
+            joined = Accepted(**event_fields("x", NOW + number), user_id=user, participant_id=device)
+            left = Left(**event_fields("x", NOW + number), user_id=user, participant_id=device)
+            for event in (joined, left):
+                apply(partial(run_script, client), "default", f"{event}", event, found(event), NOW)
+        assert "cmdstat_hgetall" not in client.info("commandstats")
+
+
 def test_a_call_that_never_rests_forgets_what_is_out_of_date(redis_server):
     with redis.Redis.from_url(redis_server.url) as client:
         client.flushall()

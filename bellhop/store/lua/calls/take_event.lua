@@ -83,13 +83,16 @@ for _, stamp in ipairs(doc.stamps) do
 end
 
 -- Of each name and session, the latest stamps are kept: so the order of events does not matter, and a call's hash has a limit.
--- A name without a stamp before this event has few now. Names that have no plain field are looked at from time to time.
+-- A name without a stamp before this event has few now. Names that have no plain field are looked at from time to time: all
+-- fields are read for that. So it is not done for participants: each has a few stamps, and a call may have thousands of them.
+local function is_of_participant(session, name) return session ~= '' and string.find(name, '^[jl]:') end
 local crowded = {}
 for _, stamp in ipairs(doc.history) do
   if not stored[stamp[1]] then
     change(stamp[1], stamp[2])
     local _, session, name = read_history_field(stamp[1])
-    if is_new[name] == false or is_new[name] == nil and version % 16 == 0 then
+    local is_due = is_new[name] == nil and version % 16 == 0 and not is_of_participant(session, name)
+    if is_new[name] == false or is_due then
       crowded[history_group(session, name)] = true
     end
   end
