@@ -298,6 +298,18 @@ async def test_a_rejection_without_its_reason_is_a_decline(store, post, redis_ur
     assert await notices(store) == []
 
 
+async def test_a_missed_without_notice_asks_for_no_notice(store, post, redis_url):
+    """Each user has an event. The call inside the first one names all who missed it."""
+    call = SampleCall(members=("ben", "jane"), ring_ms=30_000)
+    post(call.ring(at=now_s(redis_url) - 2))
+    call.missed_by |= dict.fromkeys(call.members, call.ring(at=now_s(redis_url))["created_at"])
+    for user in call.members:
+        post(call.missed(user, notify_user=False, at=now_s(redis_url)))
+        await settle_call(store, "default", call.cid, GRACE_US)
+    assert {outcome for _, _, outcome in await settled(store, call)} == {"missed_quietly"}
+    assert await notices(store) == []
+
+
 async def test_a_call_missed_does_not_end_the_next_ring(store, post, redis_url):
     """Stream's timer for the first ring runs out two seconds into the second."""
     call, now = SampleCall(members=("ben",)), now_s(redis_url)

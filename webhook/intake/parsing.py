@@ -174,14 +174,11 @@ def _started(event: JsonEvent, call: JsonCall, common: _Common) -> Started:
 
 
 def _missed(event: JsonEvent, call: JsonCall, common: _Common) -> Missed:
-    caller = read_caller(event, call)
-    return Missed(
-        **common,
-        **_for_members(event, call, caller),
-        **_timeouts(call),
-        caller=caller,
-        notify=event.notify_user is not False,
-    )
+    caller, notify = read_caller(event, call), event.notify_user is not False
+    if not notify:
+        # The call in the event names all who missed it, and that alone would give them a notice.
+        common["snapshot"] = msgspec.structs.replace(common["snapshot"], missed={})
+    return Missed(**common, **_for_members(event, call, caller), **_timeouts(call), caller=caller, notify=notify)
 
 
 def _rejected(event: JsonEvent, call: JsonCall, common: _Common) -> Rejected:
