@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from typing import NamedTuple, Protocol
 from uuid import uuid4
 
+import msgspec
 import structlog
 from redis.exceptions import RedisError
 
@@ -207,8 +208,12 @@ class StreamQuestions:
         """Apply an answer's stamps, and write the trail's line. A call that Bellhop does not know is left alone."""
         if answer.outcome is QuestionOutcome.OVER_BUDGET and kind == "ring":
             return None  # no question was sent, and each pause would write a line
-        stored = await until_redis_answers(lambda: read_call(self._store, ring.tenant, ring.cid))
-        news = _News.of(stored, answer.state, ring.session_id)
+        stored, state = await until_redis_answers(lambda: read_call(self._store, ring.tenant, ring.cid)), answer.state
+        if state is not None and since is not None:
+            # Who missed the ring does not matter before a notice. As a stamp, it would make the notice due at once, and
+            # the call.missed that may ask for silence may come a moment later.
+            state = msgspec.structs.replace(state, missed={})
+        news = _News.of(stored, state, ring.session_id)
         milestone = StreamAsked(
             at=stored.redis_now,
             round=ring.started_at,

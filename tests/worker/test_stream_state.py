@@ -237,6 +237,24 @@ async def test_after_a_cancel_stream_may_ask_for_silence(store, post, redis_url,
     assert len(await notices(store)) == 1
 
 
+async def test_an_answer_about_a_missed_call_asks_for_no_notice(store, post, redis_url, stream, questions, monkeypatch):
+    """Stream answers that the user missed the call, a moment before its call.missed comes, which asks for silence."""
+    monkeypatch.setattr(derived_notice, "MISSED_WAIT_US", 20_000_000)
+    await store.call("SET", "bellhop:missed-seen:default", "")
+    derived = DerivedNotices(store, StreamState(questions))
+    call = a_call(stream, "ben")
+    post(call.ring(at=now_s(redis_url) - 2))
+    post(call.rejected(call.caller, "cancel"))
+    missed = call.missed(notify_user=False)
+    call.missed_by["ben"] = missed["created_at"]
+    await settle_call(store, "default", call.cid, GRACE_US, derived)
+    assert [line.outcome for line in await asked(store, call)] == ["answered"]
+    post(missed)
+    await settle_call(store, "default", call.cid, GRACE_US, derived)
+    assert [word for _, _, word in await settled(store, call)] == ["missed_quietly"]
+    assert await notices(store) == []
+
+
 async def test_no_notice_waits_for_what_is_not_subscribed(store, post, redis_url, stream, questions, api, monkeypatch):
     monkeypatch.setattr(derived_notice, "MISSED_WAIT_US", 20_000_000)
     await store.call("SET", "bellhop:missed-seen:default", "")
