@@ -2,7 +2,8 @@
 
 The settle job (worker/jobs.py) runs `settle_call` for one call. The watchdog repeats `queue_due_calls`, which
 queues those jobs, in one worker at a time (worker/main.py). Any number of workers may settle the same call at the same
-time: Redis writes a decision (bellhop/domain/call.py) only if the call has not changed since it was read.
+time: Redis writes a decision (bellhop/domain/call.py) only if the call has not changed since it was read, or if it
+changes each time (TRIES).
 A notice that no call.missed asks for may have to wait (`worker.derived_notices`).
 """
 
@@ -51,6 +52,11 @@ MOST_WAITING = 200
 """With more jobs in the queue, one step of the watchdog queues no more than DUE_AT_ONCE."""
 LONG_FOR_S = 0.25
 """How long one step of the watchdog waits until the queue is shorter."""
+TRIES = 5
+"""If a call changes each time between reading and writing, the last of so many decisions is recorded in any case. A
+call that thousands join and leave may always change. What came meanwhile counts as an event that comes later."""
+CHANGED_AGAIN_MS = 1_000
+"""Then the call is looked at again after this time."""
 SETTLED_AT_ONCE = 50
 """Standings that one script records, with their notices: while it runs, Redis does nothing else."""
 NOTED_WITHIN_S = 0.1
@@ -95,8 +101,9 @@ async def settle_call(
     quiet_ends: list[QuietEnd] = []
     quiet: list[Settlement] = []
     missed: list[Settlement] = []
-    asked = False
+    asked, tries = False, 0
     while True:
+        tries += 1
         stored = await until_redis_answers(lambda: read_call(store, tenant, cid))
         call = await final_in(store, tenant, cid, stored, grace_us)
         # The last try may have written some of them; all of them if only its answer was lost.
@@ -107,7 +114,7 @@ async def settle_call(
         due = [found for found in call.settlements if found not in held_up.settlements]
         quiet = [found for found in due if not found.notice]
         missed = [found for found in due if found.notice and missed_kept_s]
-        if not await until_redis_answers(partial(record, stored, call, held_up)):
+        if not await until_redis_answers(partial(record, stored, call, held_up, in_any_case=tries >= TRIES)):
             continue  # the call changed between reading and writing: decide again
         quiet_ends += _quiet_ends(quiet, call, stored)
         quiet, missed = [], []
@@ -143,8 +150,12 @@ async def _record(
     audience: Audience | None,
     missed_kept_s: int,
     in_turn: bool,
+    in_any_case: bool,
 ) -> bool:
-    """Record what is not held up. False if the call changed meanwhile: nothing is written from then on."""
+    """Record what is not held up. False if the call changed meanwhile: nothing is written from then on.
+
+    `in_any_case`: it is written all the same, and the call is looked at again soon.
+    """
     settlements = [settlement for settlement in call.settlements if settlement not in held_up.settlements]
     claimed = {started_at for started_at, fields in stored.rounds.items() if any(open_claims(fields))}
     last = CallToSettle(
@@ -158,6 +169,8 @@ async def _record(
         forgotten=forgettable(call.state, claimed, call.now),
         in_turn=in_turn,
     )
+    if in_any_case:
+        last = replace(last, version=None, next_ms=call.now // 1000 + CHANGED_AGAIN_MS, forgotten=None)
     # If this worker dies before the last part, the watchdog looks at the call again.
     more = replace(last, next_ms=call.now // 1000 + AGAIN_MS, forgotten=None)
     while len(settlements) > SETTLED_AT_ONCE:

@@ -199,7 +199,8 @@ class CallToSettle:
 
     tenant: str
     cid: str
-    version: int
+    version: int | None
+    """None: it is recorded in any case."""
     now: Micros
     standings: Sequence[FinalStanding] = ()
     next_ms: int | None = None
@@ -235,7 +236,8 @@ def settle_call(call: CallToSettle) -> Command:
     }
     if call.forgotten:
         document["forgotten"] = _forgotten(call, call.forgotten)
-    args: list[Argument] = [trail.LENGTH, trail.DAY_S, CALL_TTL_S, OPEN_TTL_S, call.version, _packed(document)]
+    version = "" if call.version is None else call.version
+    args: list[Argument] = [trail.LENGTH, trail.DAY_S, CALL_TTL_S, OPEN_TTL_S, version, _packed(document)]
     return Command("calls/settle_call", keys, args)
 
 

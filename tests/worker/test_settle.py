@@ -176,6 +176,31 @@ async def test_a_decision_about_a_call_that_has_moved_on_is_made_again(store, po
     assert "notice" not in await jobs(store)
 
 
+async def test_a_call_that_never_rests_is_settled(store, post, redis_url):
+    """Thousands are in the call. Whenever it has been read, somebody joins it."""
+    call, began_s = SampleCall(members=("ben", "jane"), ring_ms=5_000), now_s(redis_url) - 20
+    post(call.ring(at=began_s))
+
+    class OthersJoin:
+        together, partitions, joined = store.together, store.partitions, 0
+
+        async def script(self, name, keys, args):
+            if name == "calls/settle_call":
+                self.joined += 1
+                post(call.joined(f"viewer-{self.joined}"))
+            return await store.script(name, keys, args)
+
+    async with asyncio.timeout(20):
+        await settle_call(OthersJoin(), "default", call.cid, GRACE_US)
+    assert sorted(user for _, user, _ in await settled(store, call)) == ["ben", "jane"]
+    assert (await jobs(store)).count("notice") == 2
+    due_s = float(await store.call("ZSCORE", AGENDA, f"default:{call.cid}")) / 1000
+    assert due_s - now_s(redis_url) < 5, "what came meanwhile is looked at soon"
+    await settle_call(store, "default", call.cid, GRACE_US)
+    assert await store.call("ZSCORE", AGENDA, f"default:{call.cid}") is None
+    assert (await jobs(store)).count("notice") == 2
+
+
 async def test_an_open_round_keeps_its_time_on_the_agenda(store, post, redis_url):
     call, began = SampleCall(members=("ben", "jane"), ring_ms=5_000), now_s(redis_url)
     post(call.ring(at=began))

@@ -4,7 +4,7 @@
 --   then those of all of its rounds, of the jobs and of the outboxes
 -- ARGV
 --   1 length of a trail   2 seconds to keep a trail that has no expiry   3 seconds to keep a call whose rounds are all closed
---   4 seconds to keep traces   5 the version of the call when it was read
+--   4 seconds to keep traces   5 the version of the call when it was read; "" to record in any case
 --   6 what to record as MessagePack, every number in it a string (bellhop/store/call_scripts.py describes it)
 -- Returns the numbers (from 1) of the standings that were recorded now. Returns nil, and does nothing, when the call has
 -- changed since it was read: the caller reads it again and decides again.
@@ -12,7 +12,7 @@
 -- include: lib/enqueue
 -- include: lib/trail
 local call, trail, agenda, traces, rounds = unpack(KEYS, 1, 5)
-if (redis.call('HGET', call, 'version') or '0') ~= ARGV[5] then return false end
+if ARGV[5] ~= '' and (redis.call('HGET', call, 'version') or '0') ~= ARGV[5] then return false end
 local doc = cmsgpack.unpack(ARGV[6])
 
 -- This settles the call for all events up to this version. The next event queues another job.
