@@ -11,7 +11,7 @@ from bellhop.audience import audience, tell_of_removal
 from bellhop.cli import import_devices, import_stream
 from bellhop.cli.connection import connect, devices_of, warn_about_apps
 from bellhop.cli.import_devices import announce, read_device
-from bellhop.cli.options import choice, environment_option, load_settings, select_tenant, tenant_option
+from bellhop.cli.options import choice, environment_option, load_settings, select_tenant, tenant_option, user_argument
 from bellhop.cli.output import json_option, plain, print_json
 from bellhop.clock import Micros, as_datetime
 from bellhop.domain.device import Device, Environment, Kind, Platform, Provider, RingsBy
@@ -37,7 +37,7 @@ command.add_command(import_stream.command)
 
 
 @command.command()
-@click.argument("user_id")
+@user_argument
 @click.option(
     "--provider",
     type=choice(Provider),
@@ -98,7 +98,7 @@ def add(tenant: str, **fields: Any) -> None:
 
 
 @command.command("list")
-@click.argument("user_id")
+@user_argument
 @json_option
 @tenant_option
 def list_devices(user_id: str, tenant: str, as_json: bool) -> None:
@@ -146,7 +146,7 @@ def _rfc3339(at: Micros) -> str:
 
 
 @command.command()
-@click.argument("user_id")
+@user_argument
 @click.argument("key")
 @tenant_option
 def disable(user_id: str, key: str, tenant: str) -> None:
@@ -159,7 +159,7 @@ def disable(user_id: str, key: str, tenant: str) -> None:
 
 
 @command.command()
-@click.argument("user_id")
+@user_argument
 @click.argument("key")
 @tenant_option
 def enable(user_id: str, key: str, tenant: str) -> None:
@@ -190,7 +190,7 @@ def _device(devices: Iterable[Device], user_id: str, key: str) -> Device:
 
 
 @command.command()
-@click.argument("user_id")
+@user_argument
 @click.argument("key")
 @tenant_option
 def remove(user_id: str, key: str, tenant: str) -> None:

@@ -3,7 +3,7 @@
 import click
 
 from bellhop.cli.connection import connect
-from bellhop.cli.options import load_settings, select_tenant, tenant_option
+from bellhop.cli.options import load_settings, select_tenant, tenant_option, user_argument
 from bellhop.cli.output import print_json
 from bellhop.privacy.person_export import export
 from bellhop.store.blocking_client import partitions_of
@@ -11,7 +11,7 @@ from bellhop.store.steps import run_blocking
 
 
 @click.command("export")
-@click.argument("user_id")
+@user_argument
 @tenant_option
 def command(user_id: str, tenant: str) -> None:
     """Print all that is kept of USER_ID, as JSON.

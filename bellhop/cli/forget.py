@@ -5,7 +5,7 @@ from functools import partial
 import click
 
 from bellhop.cli.connection import connect
-from bellhop.cli.options import load_settings, select_tenant, tenant_option
+from bellhop.cli.options import load_settings, select_tenant, tenant_option, user_argument
 from bellhop.cli.output import plain
 from bellhop.privacy.forgetting_people import erase_due, forget
 from bellhop.store.blocking_client import partitions_of, run_script, together
@@ -13,7 +13,7 @@ from bellhop.store.steps import run_blocking
 
 
 @click.command("forget")
-@click.argument("user_id")
+@user_argument
 @click.option("--yes", is_flag=True, help="Do not ask for confirmation.")
 @tenant_option
 def command(user_id: str, tenant: str, yes: bool) -> None:

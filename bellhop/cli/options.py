@@ -1,4 +1,4 @@
-"""Helpers of several commands: load the settings, and check the option --tenant."""
+"""Helpers of several commands: load the settings, and check the user id and the option --tenant."""
 
 import sys
 from datetime import UTC, datetime
@@ -28,6 +28,14 @@ class _TimeInWords(click.ParamType):  # type: ignore[type-arg]
         return moment
 
 
+def _not_empty(_context: click.Context, _parameter: click.Parameter, user_id: str) -> str:
+    """Refuse an empty user id: perhaps a shell variable has no value."""
+    if not user_id:
+        raise click.BadParameter("is empty: write the id of a user at Stream")
+    return user_id
+
+
+user_argument = click.argument("user_id", callback=_not_empty)
 since_option = click.option(
     "--since", type=_TimeInWords(), help='Only calls since this time: "2h", "yesterday 15:10" (UTC) or RFC 3339.'
 )

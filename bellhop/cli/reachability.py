@@ -5,7 +5,7 @@ import sys
 import click
 
 from bellhop.cli.connection import connect
-from bellhop.cli.options import load_settings, select_tenant, tenant_option
+from bellhop.cli.options import load_settings, select_tenant, tenant_option, user_argument
 from bellhop.cli.output import json_option, plain, print_json
 from bellhop.domain.phone_states import RingEffect
 from bellhop.reachability import ReachabilityReason, RingAnswer, judge
@@ -16,7 +16,7 @@ MARKS = {RingEffect.SILENT: "✗", RingEffect.UNSURE: "?", RingEffect.NO_SOUND: 
 
 
 @click.command("reachability")
-@click.argument("user_id")
+@user_argument
 @click.option("--caller", metavar="USER_ID", default="", help="Answer for calls by this user.")
 @json_option
 @tenant_option

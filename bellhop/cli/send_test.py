@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import click
 
 from bellhop.cli.connection import connect
-from bellhop.cli.options import choice, load_settings, select_tenant, tenant_option
+from bellhop.cli.options import choice, load_settings, select_tenant, tenant_option, user_argument
 from bellhop.cli.output import plain
 from bellhop.clock import Micros, Seconds, from_nanoseconds
 from bellhop.domain.device import Device, Provider
@@ -37,7 +37,7 @@ NOT_FOR_ALL = {PushKind.ALERT_RING: BY_ALERT, PushKind.RING_OVER: f"browsers and
 
 
 @click.command("send-test")
-@click.argument("user_id")
+@user_argument
 @click.option("--device", "key", help="Only the device with this key (see `bellhop devices list`).")
 @click.option(
     "--kind",

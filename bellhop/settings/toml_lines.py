@@ -23,8 +23,8 @@ class TomlLines:
         for line_number, line in enumerate(text.splitlines(), 1):
             if until:
                 until = "" if until in line else until
-            elif header := _HEADER.match(line):
-                name, *inside_names = _parts(header[2])
+            elif (header := _HEADER.match(line)) and (names := _parts(header[2])):
+                name, *inside_names = names
                 number += bool(header[1]) and name == tables and not inside_names
                 inside = (str(number) if name == tables else name, *inside_names)
                 self._found.setdefault(inside, line_number)

@@ -162,6 +162,13 @@ def test_without_redis_each_command_is_one_sentence(words, tmp_path):
     assert "127.0.0.1:1" in result.output
 
 
+@pytest.mark.parametrize("command", ["forget --yes", "export", "send-test", "reachability", "devices list"])
+def test_an_empty_user_id_is_refused(command):
+    """A shell variable may have no value."""
+    result = bellhop(*command.split(), "", **AWAY)
+    assert (result.exit_code, "is empty: write the id of a user at Stream" in result.output) == (2, True)
+
+
 @pytest.mark.parametrize("command", ["check", "send-test ben"])
 def test_a_damaged_service_account_is_one_sentence(command, redis_url, redis_client, tmp_path):
     file = tmp_path / "account.json"

@@ -138,6 +138,12 @@ def test_data_that_never_fits_is_refused(tmp_path):
         ("[pushes]\nkind = 'ring'", "must be written [[pushes]], with two brackets"),
         ("[[pushes]]\nkind = 'ring'\nprovider = 'fcm'\nanalytics_label = 'a b'", "line 4, analytics_label: must have"),
         ("[[pushes]]\nkind = 'ring'", "line 1, provider: is missing"),
+        (
+            "[[pushes]]\nkind = 'missed'\nprovider = 'fcm'\n"
+            'body = { english = """\n[!]\n""" }\n'
+            "analytics_label = 'a b'",
+            "line 7, analytics_label: must have",
+        ),
     ],
 )
 def test_a_file_of_another_form_is_refused(tmp_path, text, problem):
