@@ -76,7 +76,8 @@ def user_verdict(round_log: RoundLog, user: str) -> UserVerdict:
     """Work out the result of a round for one user."""
     standing = round_log.latest_standing(user)
     deliveries = _deliveries(round_log, user, standing)
-    of_round = [delivery for delivery in deliveries if delivery.kind == round_log.kind]
+    # An iPhone that rings by alerts gets one after the other: one that is accepted is enough.
+    of_round = [delivery for delivery in deliveries if delivery.kind in (round_log.kind, PushKind.ALERT_RING)]
     reached = any(delivery.outcome == Outcome.ACCEPTED for delivery in of_round)
     tone = _tone(of_round, standing, reached, over=round_log.time_is_over)
     if reached and standing not in (*KNEW_OF_CALL, ""):
@@ -281,7 +282,8 @@ def _advice_for_a_silent_phone(
         return ()
     accepted = [delivery for delivery in of_round if delivery.outcome == Outcome.ACCEPTED]
     if known := [delivery for delivery in accepted if delivery.device in round_log.trail.today]:
-        return tuple(f"{delivery.label}: {round_log.trail.today[delivery.device]}" for delivery in known)
+        advice = (f"{delivery.label}: {round_log.trail.today[delivery.device]}" for delivery in known)
+        return tuple(dict.fromkeys(advice))
     providers = {PROVIDERS.get(delivery.provider, "the provider") for delivery in accepted}
     return (SILENT.format(provider=listed(sorted(providers))),)
 

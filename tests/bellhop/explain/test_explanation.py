@@ -72,6 +72,15 @@ def jane(*lines):
     return found.rounds[-1].people[0]
 
 
+def test_an_iphone_was_reached_by_a_later_alert():
+    """The answers to the first alert were lost. The next one was accepted."""
+    lost = [attempt(0.1, IPHONE, "unknown"), finished(0.2, IPHONE, "gave_up")]
+    found = explain(CID, [ring("jane"), *lost, attempt(12, IPHONE, "accepted", kind="alert_ring")])
+    assert found.rounds[-1].people[0].reached
+    assert Flag.NOT_REACHED not in summarize(found).flags
+    assert "reached 1 of 1" in found.summary
+
+
 @pytest.mark.parametrize("ahead_s", [-600, 600])
 def test_waits_are_true_though_redis_and_stream_differ(ahead_s):
     """The lines have Redis's time, the ring's start and the answer's stamp Stream's."""
