@@ -18,7 +18,7 @@
 local worker, pid_namespace, lease, rq_worker = ARGV[1], ARGV[2], lease_prefix .. ARGV[1], rq_worker_prefix .. ARGV[1]
 local neighbours_turn_key = neighbours_turn_prefix .. pid_namespace
 local olds, taken, others = tonumber(ARGV[8]), tonumber(ARGV[9]), tonumber(ARGV[10])
-local first_taken, first_between = first_queue + 9 * olds, first_queue + 9 * (olds + taken + others)
+local first_taken, first_intermediate = first_queue + 9 * olds, first_queue + 9 * (olds + taken + others)
 local now, longest_ms = now_us(), tonumber(ARGV[5])
 local now_ms, now_s = math.floor(now / 1000), math.floor(now / 1000000)
 
@@ -106,19 +106,19 @@ end
 
 local function what_is_due()
   local queues, due, kept_until = queues_from(first_taken, taken + others), {}, now_s + tonumber(ARGV[12])
-  for number, queue in ipairs(queues) do queue.between = KEYS[first_between + number - 1] end
+  for number, queue in ipairs(queues) do queue.intermediate = KEYS[first_intermediate + number - 1] end
   if may_presume_dead(now_ms, now_ms, tonumber(calm_since), ARGV[5], ARGV[4]) and dead_workers()[1] then
     due[1] = 'dead workers'
   end
   if redis.call('ZCOUNT', agenda_key, '-inf', now_ms) > 0 then due[#due + 1] = 'agenda' end
   -- Most of the time, none of these keys exists.
-  if not exists(queues, 'scheduled', 'turns', 'between', 'wip', 'failed') then return due end
+  if not exists(queues, 'scheduled', 'turns', 'intermediate', 'wip', 'failed') then return due end
   if any(queues, 'scheduled', has_scores(0, now_s))
     or ARGV[11] == 'turns' and any(queues, 'turns', waits_for_begin_of_turns) then
     due[#due + 1] = 'scheduled jobs'
   end
   -- The runs of our workers never expire for RQ. A failed job's score is when it expires.
-  if any(queues, 'between', function() return true end) or any(queues, 'wip', has_scores('-inf', '(+inf'))
+  if any(queues, 'intermediate', function() return true end) or any(queues, 'wip', has_scores('-inf', '(+inf'))
     or any(queues, 'failed', has_scores(kept_until - tonumber(ARGV[13]), kept_until + 60)) then
     due[#due + 1] = 'foreign workers'
   end
