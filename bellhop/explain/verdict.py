@@ -76,7 +76,7 @@ def user_verdict(round_log: RoundLog, user: str) -> UserVerdict:
     """Work out the result of a round for one user."""
     standing = round_log.latest_standing(user)
     deliveries = _deliveries(round_log, user, standing)
-    # An iPhone that rings by alerts gets one after the other: one that is accepted is enough.
+    # Some iPhones ring by alerts (docs/alert-rings.md): Bellhop sends several, and one accepted alert is enough.
     of_round = [delivery for delivery in deliveries if delivery.kind in (round_log.kind, PushKind.ALERT_RING)]
     reached = any(delivery.outcome == Outcome.ACCEPTED for delivery in of_round)
     tone = _tone(of_round, standing, reached, over=round_log.time_is_over)
