@@ -11,7 +11,6 @@ from dataclasses import dataclass
 from typing import NamedTuple, Protocol
 from uuid import uuid4
 
-import msgspec
 import structlog
 from redis.exceptions import RedisError
 
@@ -209,10 +208,8 @@ class StreamQuestions:
         if answer.outcome is QuestionOutcome.OVER_BUDGET and kind == "ring":
             return None  # no question was sent, and each pause would write a line
         stored, state = await until_redis_answers(lambda: read_call(self._store, ring.tenant, ring.cid)), answer.state
-        if state is not None and since is not None:
-            # Who missed the ring does not matter before a notice. As a stamp, it would make the notice due at once, and
-            # the call.missed that may ask for silence may come a moment later.
-            state = msgspec.structs.replace(state, missed={})
+        if state is not None and since is not None:  # the question is about a notice
+            state = state.without_missed()
         news = _News.of(stored, state, ring.session_id)
         milestone = StreamAsked(
             at=stored.redis_now,

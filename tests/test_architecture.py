@@ -32,7 +32,7 @@ LAYERS = (
     {"bellhop.trail"},
     {"bellhop.store"},
     {"bellhop.queue"},
-    {"bellhop.vapid_keys"},
+    {"bellhop.pem_key", "bellhop.vapid_keys"},
     {"bellhop.settings"},
     {"bellhop.telemetry"},
     {"bellhop.explain", "bellhop.stream_api"},

@@ -55,6 +55,13 @@ class CallSnapshot(msgspec.Struct, frozen=True, gc=False):
     session_id: str = ""
     """The session that the snapshot is about; empty if the call has none because it has not rung."""
 
+    def without_missed(self) -> "CallSnapshot":
+        """Return it without who missed the call.
+
+        As a stamp, that makes a notice due at once, though the user's own call.missed may ask for silence.
+        """
+        return msgspec.structs.replace(self, missed={})
+
     def stamps(self, now: Micros) -> Iterator[tuple[str, Micros]]:
         """Yield the stamps of the call (bellhop/domain/call.py) that the snapshot reports at `now`."""
         return ((name, clamp_stamp(at, now)) for name, at in self._stamps())

@@ -53,15 +53,23 @@ def _has_certificate(path: Path) -> Path:
     return path
 
 
+def is_host_name(host: str) -> bool:
+    """Return whether it can be looked up, or is empty."""
+    try:
+        host.encode("idna")  # Python's look-up does this
+    except UnicodeError:
+        return False
+    return True
+
+
 def is_usable_url(url: str) -> bool:
     """Return whether it is an http or https URL whose host can be looked up."""
     try:
         parts = urlsplit(url)
         host, port = parts.hostname or "", parts.port
-        host.encode("idna")  # Python's look-up does this
     except ValueError:
         return False
-    return parts.scheme in {"http", "https"} and host != "" and port != 0
+    return parts.scheme in {"http", "https"} and host != "" and port != 0 and is_host_name(host)
 
 
 def _url(url: str) -> str:

@@ -6,7 +6,7 @@ from pydantic import AfterValidator, Field, model_validator
 from redis.connection import Connection, SSLConnection, UnixDomainSocketConnection
 from redis.exceptions import RedisError
 
-from bellhop.settings.field_types import ReadableFile, SettingsSection
+from bellhop.settings.field_types import ReadableFile, SettingsSection, is_host_name
 from bellhop.settings.variables import variable
 from bellhop.store.redis_url import (
     MOST_PARTITIONS,
@@ -30,11 +30,8 @@ def _own_url(url: str) -> str:
     """Refuse what redis-py would refuse at the first command, without the name of the setting."""
     address = parse(url)
     hosts = [address.server.get("host") or "", *(host for host, _ in (*address.sentinels, *address.nodes))]
-    try:
-        for host in hosts:
-            host.encode("idna")  # Python's look-up does this
-    except UnicodeError:
-        raise ValueError("has a host that is not a host name") from None
+    if not all(map(is_host_name, hosts)):
+        raise ValueError("has a host that is not a host name")
     try:
         _try_options(address)
     except (TypeError, RedisError):
@@ -44,8 +41,7 @@ def _own_url(url: str) -> str:
 
 def _try_options(address: RedisAddress) -> None:
     """Make a connection, and do not open it. Raises TypeError or RedisError for an option that it cannot have."""
-    over_tcp = SSLConnection if address.tls else Connection
-    kind: Any = UnixDomainSocketConnection if "path" in address.server else over_tcp
+    kind: Any = address.connection_class(Connection, SSLConnection, UnixDomainSocketConnection)
     options = {name: value for name, value in address.server.items() if name != "max_connections"}
     kind(**options | PLAIN)
 

@@ -53,8 +53,7 @@ def _client_of(address: RedisAddress, *, timeout_s: Seconds, repeats: int, conne
         **PLAIN,
     }
     if not address.sentinels:
-        over_tcp = _TlsConnection if address.tls else _TcpConnection
-        kind = UnixDomainSocketConnection if "path" in address.server else over_tcp
+        kind: Any = address.connection_class(_TcpConnection, _TlsConnection, UnixDomainSocketConnection)
         return Redis.from_pool(ConnectionPool(connection_class=kind, **options))
     once = {**address.sentinel, "retry": Retry(NoBackoff(), 0)}
     manager = Sentinel(address.sentinels, sentinel_kwargs=once)  # type: ignore[no-untyped-call]

@@ -4,7 +4,7 @@ redis-py has no URL for Sentinel and for Redis Cluster, so Bellhop has them.
 """
 
 import re
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, TypeVar
 from urllib.parse import parse_qsl, urlencode
 
 from redis.connection import parse_url
@@ -22,6 +22,9 @@ SENTINEL_TIMEOUT_S = 0.3
 PLAIN: dict[str, Any] = {"protocol": 2, "driver_info": None}
 """For every connection. By default redis-py introduces itself with CLIENT SETINFO, which Redis knows from 7.2 on, and
 which Redis 6.2 logs as refused for the users of docs/redis.md."""
+
+
+Kind = TypeVar("Kind")
 
 
 class RedisAddress(NamedTuple):
@@ -43,6 +46,10 @@ class RedisAddress(NamedTuple):
     """The number of partitions; 1 if Redis is not a cluster."""
     any_count: bool = False
     """Whether another number of partitions may be stored in the cluster."""
+
+    def connection_class(self, tcp: Kind, tls: Kind, unix: Kind) -> Kind:
+        """Return the one of three classes whose connections reach the server."""
+        return unix if "path" in self.server else tls if self.tls else tcp
 
     def of_node(self, host: str, port: int) -> "RedisAddress":
         """Return the address of one node of the cluster."""

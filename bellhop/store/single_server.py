@@ -65,8 +65,7 @@ class SingleServer(Store):
             **PLAIN,
         }
         if not address.sentinels:
-            over_tcp = SSLConnection if address.tls else Connection
-            kind = UnixDomainSocketConnection if "path" in address.server else over_tcp
+            kind: Any = address.connection_class(Connection, SSLConnection, UnixDomainSocketConnection)
             return cls(BlockingConnectionPool(connection_class=kind, **options))
         once = {**address.sentinel, "retry": Retry(NoBackoff(), 0)}
         manager = Sentinel(address.sentinels, sentinel_kwargs=once)  # type: ignore[no-untyped-call]

@@ -175,9 +175,8 @@ def _started(event: JsonEvent, call: JsonCall, common: _Common) -> Started:
 
 def _missed(event: JsonEvent, call: JsonCall, common: _Common) -> Missed:
     caller, notify = read_caller(event, call), event.notify_user is not False
-    if not notify:
-        # The call in the event names all who missed it, and that alone would give them a notice.
-        common["snapshot"] = msgspec.structs.replace(common["snapshot"], missed={})
+    if not notify:  # the call in the event names all who missed it
+        common["snapshot"] = common["snapshot"].without_missed()
     return Missed(**common, **_for_members(event, call, caller), **_timeouts(call), caller=caller, notify=notify)
 
 

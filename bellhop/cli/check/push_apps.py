@@ -8,9 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from cryptography import x509
-from cryptography.exceptions import UnsupportedAlgorithm
 from cryptography.hazmat.primitives.asymmetric import ec
-from cryptography.hazmat.primitives.serialization import load_pem_private_key
 from redis.exceptions import RedisError
 
 from bellhop.cli.check import push_services
@@ -19,6 +17,7 @@ from bellhop.clock import Seconds, micros
 from bellhop.domain.device import Device, Environment, Kind, Provider
 from bellhop.domain.outcomes import AttemptResult, Outcome, advice_on
 from bellhop.domain.push import Push, PushKind
+from bellhop.pem_key import read_pem_key
 from bellhop.settings import ApnsApp, FcmApp, Settings
 from bellhop.store.async_client import Store
 from bellhop.store.keys import brake_key
@@ -73,10 +72,7 @@ def _apns_credentials(app: ApnsApp, subject: str) -> Iterator[Finding]:
     for name, value in (("key id", app.key_id), ("team id", app.team_id)):
         if len(value) != 10:
             yield Finding(Level.WARNING, subject, f"the {name} {value!r} should have ten characters")
-    try:
-        key = load_pem_private_key(app.key_file.read_bytes() if app.key_file else b"", None)
-    except (ValueError, TypeError, UnsupportedAlgorithm):  # TypeError: it has a password
-        key = None
+    key = read_pem_key(app.key_file.read_bytes() if app.key_file else b"")
     if not (isinstance(key, ec.EllipticCurvePrivateKey) and isinstance(key.curve, ec.SECP256R1)):
         sentence = "the key file is not a .p8 signing key: download it from Apple's developer site (Keys, APNs)"
         yield Finding(Level.PROBLEM, subject, sentence)

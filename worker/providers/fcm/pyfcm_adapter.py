@@ -21,14 +21,13 @@ import json
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from cryptography.exceptions import UnsupportedAlgorithm
 from cryptography.hazmat.primitives.asymmetric.rsa import RSAPrivateKey
-from cryptography.hazmat.primitives.serialization import load_pem_private_key
 from google.auth.crypt import RSASigner
 from google.oauth2 import service_account
 from pydantic_core import to_json
 from pyfcm import FCMNotification
 
+from bellhop.pem_key import read_pem_key
 from worker.providers.fcm.fcm_access import SCOPE
 
 
@@ -73,11 +72,7 @@ class FcmProject:
 
 
 def _credentials(account: dict[str, str], file: Path) -> service_account.Credentials:
-    """Load the private key, without a check of its numbers."""
-    try:
-        key = load_pem_private_key(str(account["private_key"]).encode(), None, unsafe_skip_rsa_key_validation=True)
-    except (ValueError, TypeError, UnsupportedAlgorithm):
-        key = None
+    key = read_pem_key(str(account["private_key"]).encode())
     if not isinstance(key, RSAPrivateKey):
         raise ValueError(f"the private key in {file} cannot be read: download the file again from the Firebase console")
     return service_account.Credentials(  # type: ignore[no-untyped-call]
