@@ -7,6 +7,7 @@ import asyncio
 import json
 from collections import Counter
 from collections.abc import Mapping, Sequence
+from contextlib import closing
 from dataclasses import dataclass, replace
 from itertools import chain
 from typing import Any, NamedTuple
@@ -596,8 +597,11 @@ class CallModel(RuleBasedStateMachine):
             )
             assert all(Standing(line.outcome) for line in lines if line.what == "settled")
         finally:
-            self.runner.close()
-            self.redis.close()
+            self.close()
+
+    def close(self) -> None:
+        self.runner.close()
+        self.redis.close()
 
 
 SETTINGS = settings(
@@ -643,9 +647,9 @@ def test_a_notice_is_sent_although_its_round_is_forgotten(redis_server: RedisSer
     """The notice waits for a worker while the call forgets the round, and with it that Stream called it missed."""
     monkeypatch.setattr(forgetting, "MOST_ROUNDS", 2)
     monkeypatch.setattr(forgetting, "KEPT_ROUNDS", 1)
-    call = ForgetfulCallModel(redis_server)
-    call.ring("sara", {"ben"}, "s-1", ring_s=5, age_s=0, told=NOTHING, lost=False)
-    rejected_later = Told({}, {"sara": 0, "ana": -20}, None)
-    call.ring("ben", {"sara"}, "s-1", ring_s=5, age_s=-20, told=rejected_later, lost=False)
-    call.ring_out(members={"ana"}, session="s-1", missed=True, pause_s=400)
-    assert [notice.recipients[0].id for notice in call.notices] == ["ben", "ana", "sara"]
+    with closing(ForgetfulCallModel(redis_server)) as call:
+        call.ring("sara", {"ben"}, "s-1", ring_s=5, age_s=0, told=NOTHING, lost=False)
+        rejected_later = Told({}, {"sara": 0, "ana": -20}, None)
+        call.ring("ben", {"sara"}, "s-1", ring_s=5, age_s=-20, told=rejected_later, lost=False)
+        call.ring_out(members={"ana"}, session="s-1", missed=True, pause_s=400)
+        assert [notice.recipients[0].id for notice in call.notices] == ["ben", "ana", "sara"]
