@@ -37,7 +37,8 @@ async def ahead_s(store: RunsCommands) -> Seconds:
 class RedisClock:
     """Redis's clock, as this process knows it: between two readings, the monotonic clock counts on.
 
-    Before the first reading, it is this machine's clock.
+    It may be ahead by the time that a reading takes to reach Redis, but not behind: an event would seem to arrive
+    before it was sent. Before the first reading, it is this machine's clock.
     """
 
     def __init__(self) -> None:
@@ -75,9 +76,9 @@ class RedisClock:
         If Redis answered late, the known difference is more precise. So it is kept, unless the reading shows that it
         is wrong.
         """
-        least, greatest = micros(Seconds(sent_s)) - redis_time, micros(Seconds(answered_s)) - redis_time
-        known_us = self._ahead_us
-        self._ahead_us = (least + greatest) // 2 if known_us is None else min(max(known_us, least), greatest)
+        least_us, greatest_us = micros(Seconds(sent_s)) - redis_time, micros(Seconds(answered_s)) - redis_time
+        if self._ahead_us is None or not least_us <= self._ahead_us <= greatest_us:
+            self._ahead_us = least_us
 
 
 def complaint(whose: str, ahead: float, than: str = "Redis's") -> str:
