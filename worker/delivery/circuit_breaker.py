@@ -78,7 +78,7 @@ class CircuitBreaker:
 
     def record(self, result: AttemptResult, user: str, now: Seconds) -> bool:
         """Count the result of an attempt for this user. True if it opened the circuit."""
-        if result.outcome is Outcome.DELAYED:  # the push did not reach the provider
+        if not result.status and result.outcome not in NOT_SERVED:  # the push was not sent, for a reason of ours
             return False
         was_open, action = self.is_open, MEANING[result.outcome].action
         if action is Action.OPEN_CIRCUIT:

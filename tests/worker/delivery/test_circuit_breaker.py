@@ -20,11 +20,16 @@ ASKED = sorted(set(Outcome) - NOTHING_LEFT)
 REFUSED = Outcome.CREDENTIALS_REFUSED
 
 
+def result(outcome):
+    """The result of an attempt that the provider answered, or did not serve."""
+    return AttemptResult(outcome, status=0 if outcome in NOT_SERVED else 200)
+
+
 def after(*outcomes, now=100.0, users=("a", "b", "c")):
     """A circuit after these outcomes, which came for these users in turn."""
     circuit = CircuitBreaker()
     for number, outcome in enumerate(outcomes):
-        circuit.record(AttemptResult(outcome), users[number % len(users)], now)
+        circuit.record(result(outcome), users[number % len(users)], now)
     return circuit
 
 
@@ -40,6 +45,14 @@ def test_one_other_answer_between_refusals_keeps_it_closed():
     assert not after(REFUSED, REFUSED, Outcome.TOKEN_DEAD, REFUSED, REFUSED).is_open
 
 
+@pytest.mark.parametrize("outcome", [Outcome.TOO_LARGE, Outcome.BAD_REQUEST, Outcome.DELAYED])
+@pytest.mark.parametrize("before", [[REFUSED] * REFUSALS_TO_OPEN, [Outcome.UNAVAILABLE] * FAILURES_TO_OPEN])
+def test_a_push_that_was_not_sent_leaves_it_open(before, outcome):
+    circuit = after(*before)
+    circuit.record(AttemptResult(outcome), "d", 100.0)
+    assert circuit.admit(100.0, "d") > 0
+
+
 def test_refusals_of_what_was_in_flight_do_not_lengthen_the_wait():
     assert after(*[REFUSED] * 100).admit(100.0, "a") <= FIRST_PROBE_S
 
@@ -51,7 +64,7 @@ def test_the_pause_grows_with_each_refused_try():
         now += wait_s
         assert circuit.admit(now, "a") == 0
         assert circuit.admit(now, "b") > 0, "one push at a time"
-        circuit.record(AttemptResult(REFUSED), "a", now + 0.1)
+        circuit.record(result(REFUSED), "a", now + 0.1)
         now += 0.1
     assert pauses[0] == FIRST_PROBE_S
     assert pauses == sorted(pauses)
@@ -63,11 +76,11 @@ def test_another_user_need_not_wait_for_a_refused_one():
     for _ in range(6):
         now += circuit.admit(now, "a")
         assert circuit.admit(now, "a") == 0
-        circuit.record(AttemptResult(REFUSED), "a", now)
+        circuit.record(result(REFUSED), "a", now)
     assert circuit.admit(now, "a") > 10
     assert circuit.admit(now, "b") <= FIRST_PROBE_S
     assert circuit.admit(now + FIRST_PROBE_S, "b") == 0
-    circuit.record(AttemptResult(Outcome.ACCEPTED), "b", now + FIRST_PROBE_S)
+    circuit.record(result(Outcome.ACCEPTED), "b", now + FIRST_PROBE_S)
     assert not circuit.is_open
 
 
@@ -84,7 +97,7 @@ def test_a_provider_that_failed_counts_as_failing_for_a_while():
         *[True] * 3,
         False,
     ]
-    circuit.record(AttemptResult(Outcome.ACCEPTED), "a", 101.0)
+    circuit.record(result(Outcome.ACCEPTED), "a", 101.0)
     assert not circuit.fails(101.0)
 
 
@@ -107,7 +120,7 @@ def test_one_push_tries_a_half_open_circuit():
     later = 100.0 + circuit.admit(100.0, "a")
     assert circuit.admit(later, "a") == 0
     assert circuit.admit(later, "b") > 0
-    circuit.record(AttemptResult(Outcome.ACCEPTED), "a", later + 0.1)
+    circuit.record(result(Outcome.ACCEPTED), "a", later + 0.1)
     assert circuit.admit(later + 0.1, "b") == 0
 
 

@@ -72,7 +72,7 @@ class Restricted:
 
     async def send(self, push, timeout_s, start_s):
         refused = push.device.environment is Environment.SANDBOX
-        return AttemptResult(Outcome.CREDENTIALS_REFUSED if refused else Outcome.ACCEPTED)
+        return AttemptResult(Outcome.CREDENTIALS_REFUSED if refused else Outcome.ACCEPTED, 403 if refused else 200)
 
     async def close(self): ...
 

@@ -74,10 +74,10 @@ async def test_one_users_foreign_browsers_say_nothing_about_our_key():
     assert channels.trouble is None
 
 
-@pytest.mark.parametrize("outcome", [Outcome.UNSENT, Outcome.CREDENTIALS_REFUSED])
-async def test_a_host_that_never_served_us_is_no_trouble_of_the_app(outcome):
+@pytest.mark.parametrize(("outcome", "status"), [(Outcome.UNSENT, 0), (Outcome.CREDENTIALS_REFUSED, 403)])
+async def test_a_host_that_never_served_us_is_no_trouble_of_the_app(outcome, status):
     """Its only user may have invented it, or be the only one there. An alarm would never end."""
-    sender = OneUserFails(AttemptResult(outcome, reason="why"))
+    sender = OneUserFails(AttemptResult(outcome, status, "why"))
     channels = ServiceChannels(sender, "webpush web", 128)
     for _ in range(FAILURES_TO_OPEN):
         await attempt(channels, "mallory", "https://none.push.apple.com/1")
