@@ -4,7 +4,7 @@ from typing import Literal, NamedTuple
 
 from bellhop.backoff import pause_s
 from bellhop.clock import Micros, Seconds
-from bellhop.domain.email_address import deliverable_address
+from bellhop.domain.email_address import ENCODED_WORD, deliverable_address
 from bellhop.domain.outcomes import MEANING, Outcome
 from bellhop.domain.round import Recipient
 from bellhop.domain.user import Contact, User, complete_contact
@@ -31,12 +31,14 @@ class EmailRules(NamedTuple):
     def contact_of(self, user: User, recipient: Recipient) -> Contact:
         """Return where to send the e-mail. What the app has stored takes precedence over the event.
 
-        A host without a dot gets no e-mail: that would be the mail server itself, or another machine beside it.
+        A host without a dot gets no e-mail: that would be the mail server itself, or another machine beside it. An
+        address with an encoded word gets none either: decoded, it could add headers to the e-mail.
         """
         email = (deliverable_address(recipient.email) or "") if self.stream_addresses else ""
         contact = complete_contact(user.contact, recipient.model_copy(update={"email": email}))
-        has_dot = "." in (contact.email or "").rpartition("@")[2]
-        return contact if has_dot else contact.model_copy(update={"email": None})
+        stored = contact.email or ""
+        is_usable = "." in stored.rpartition("@")[2] and ENCODED_WORD not in stored
+        return contact if is_usable else contact.model_copy(update={"email": None})
 
     def reason_for_no_email(self, user: User, recipient: Recipient, missed_at: Micros, pushed: bool) -> Outcome | None:
         """Return why a missed call makes no e-mail, or None if it makes one. `pushed`: a push was accepted."""

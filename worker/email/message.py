@@ -1,5 +1,6 @@
 """A missed-call e-mail: what it says, and the message as it goes over the wire."""
 
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
@@ -20,15 +21,21 @@ from worker.email.safe_text import isolate, safe_line, safe_name
 LISTED = 10
 """An e-mail lists the latest calls, up to this many. It counts the others."""
 LONGEST_VALUE = 255
+NEW_HEADER = re.compile(rb"[\r\n](?![ \t\n])")
+"""A line end after which the header does not go on."""
 
 
 class WirePolicy(EmailPolicy):
     """SMTP's policy, except that links in headers are not split: a long one would become several encoded words."""
 
     def fold_binary(self, name: str, value: str) -> bytes:
-        """Fold one header."""
-        whole = f"{name}: {value}{self.linesep}"
-        return whole.encode("ascii") if name.startswith("List-") else super().fold_binary(name, value)
+        """Fold one header. Raises ValueError if it would become several."""
+        if name.startswith("List-"):
+            return f"{name}: {value}{self.linesep}".encode("ascii")
+        folded = super().fold_binary(name, value)
+        if NEW_HEADER.search(folded.removesuffix(b"\r\n")):
+            raise ValueError(f"the header {name} has a line end")
+        return folded
 
 
 WIRE = WirePolicy(linesep=SMTP.linesep)

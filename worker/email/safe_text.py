@@ -3,6 +3,8 @@
 import re
 import unicodedata
 
+from bellhop.domain.email_address import ENCODED_WORD
+
 LONGEST_LINE, LONGEST_NAME, LONGEST_READ = 100, 50, 300
 LINK = re.compile(r"\S*://\S*|\S*\bwww\.\S*|\b(?:mailto|tel|javascript|data):\S*|\S*@\S*", re.IGNORECASE)
 DOTS_OF_DOMAINS = re.compile(r"[.\u3002\uff0e\uff61](?=\w\w)")
@@ -15,8 +17,7 @@ FIRST_STRONG_ISOLATE, POP_ISOLATE = "\u2068", "\u2069"
 def safe_line(text: str, longest: int = LONGEST_LINE) -> str:
     """Return one line of at most `longest` characters, without control characters and direction controls."""
     text = BREAKS.sub(" ", DIRECTION_CONTROLS.sub("", text)).strip()
-    # Python's email package decodes encoded words (RFC 2047) in a header's value, line ends included.
-    text = text.replace("=?", "= ?")
+    text = text.replace(ENCODED_WORD, "= ?")
     return text if len(text) <= longest else text[: longest - 1].rstrip("\u200d") + "…"
 
 

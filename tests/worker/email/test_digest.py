@@ -13,6 +13,7 @@ from pydantic import SecretStr
 from structlog.testing import capture_logs
 
 from bellhop.domain.call import Stamp
+from bellhop.domain.email_address import deliverable_address
 from bellhop.domain.mailbox import MailboxHashes
 from bellhop.domain.outcomes import MEANING, AttemptResult, Outcome
 from bellhop.domain.push import PushKind
@@ -498,6 +499,17 @@ async def test_an_address_of_the_app_is_used_wherever_its_dots_are(worker, serve
     assert await worker.outcomes(round_) == ["mail_waiting", "mail_accepted"]
     assert server.received[-1].recipients == (address,)
     assert f"To: Ben <{address}>".encode() in server.received[-1].raw
+
+
+async def test_no_mail_goes_to_an_address_that_python_would_decode(worker, server):
+    address = "=?utf-8?b?eA0KQmNjOiBldmVAeC5leGFtcGxl?=@example.com"
+    contact = Contact(email=address).model_dump_json()
+    await worker.store.call("HSET", user_key("default", "ben"), "contact", contact)
+    mail, round_ = worker.mail(), missed()
+    await mail.add_missed_call(round_, pushed=False)
+    await worker.run(mail)
+    assert server.received == []
+    assert deliverable_address(address) is None
 
 
 async def test_an_email_that_cannot_be_written_is_tried_again(worker, server, tmp_path):
