@@ -212,17 +212,39 @@ def test_rq_shows_the_jobs_that_wait_for_their_turn(redis_client):
     assert len(take_all(redis_client)) == FEW + 2, "a cancelled job does not run"
 
 
+def sleep_in(queue_key: str, queue_client: QueueClient, job_id: str, tenant: str, seconds: float) -> None:
+    fields = {"status": "queued", "origin": "rings", "tenant": tenant, "timeout": 600}
+    data = msgspec.json.encode(["jobs.sleep", None, [{"label": job_id, "seconds": seconds}], {}])
+    queue_client.redis.hset(rq_job_key(job_id), mapping={**fields, "data": data})
+    queue_client.redis.rpush(queue_key, job_id)
+
+
 def test_a_worker_runs_all_jobs_of_all_tenants(queue_client: QueueClient, start_worker: StartWorker) -> None:
     """One tenant's jobs hang and fill its share of the places: another tenant's run all the same."""
     for number in range(40):
-        hangs = {"label": f"a-{number}", "seconds": 600}
-        fields = {"status": "queued", "origin": "rings", "tenant": "a", "timeout": 600}
-        data = msgspec.json.encode(["jobs.sleep", None, [hangs], {}])
-        queue_client.redis.hset(f"rq:job:a-{number}", mapping={**fields, "data": data})
-        queue_client.redis.rpush("rq:queue:rings", f"a-{number}")
+        sleep_in("rq:queue:rings", queue_client, f"a-{number}", "a", seconds=600)
     worker = start_worker(queue_client.url, {"rings": 20}, in_turn=True)
     eventually(lambda: len(queue_client.marks("began")) >= 12, "the first tenant has its share")
     queue_client.sleep_plain("b-0", tenant="b")
     eventually(lambda: queue_client.marks("ended") == ["b-0"], "the other tenant's job runs at once")
     assert len(queue_client.marks("began")) < 20
     assert worker.process.poll() is None
+
+
+@pytest.mark.parametrize("busy", [False, True])
+def test_jobs_in_lists_of_tenants_run_without_turns_too(
+    queue_client: QueueClient, start_worker: StartWorker, busy: bool
+) -> None:
+    """A worker that knows one tenant does not know that others have jobs, or had."""
+    jobs = [(tenant, f"{tenant}-{number}") for tenant in ("a", "b") for number in range(30)]
+    for tenant, job_id in jobs:
+        sleep_in(tenant_queue_key("rings", tenant), queue_client, job_id, tenant, seconds=0)
+        queue_client.redis.zadd(turns_key("rings"), {tenant: 1})
+    if busy:
+        for number in range(FEW):
+            sleep_in("rq:queue:rings", queue_client, f"c-{number}", "c", seconds=600)
+    start_worker(queue_client.url, {"rings": 4})
+    if not busy:
+        eventually(lambda: len(queue_client.marks("ended")) == len(jobs), "all jobs have run")
+    lists = [tenant_queue_key("rings", tenant) for tenant in ("a", "b")]
+    eventually(lambda: not queue_client.redis.exists(turns_key("rings"), *lists), "no job waits in a list")

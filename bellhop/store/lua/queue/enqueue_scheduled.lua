@@ -27,6 +27,15 @@ local function begin_turns(queue)
   if redis.call('EXISTS', queue.waiting) == 0 then turns_of(queue, {}, now)(queue.waiting) end
 end
 
+-- Where tenants take no turns, no worker looks at the lists: all jobs move to the queue.
+local function end_turns(queue)
+  local move_next = turns_of(queue, {}, now)
+  for _ = 1, limit do
+    if not move_next(queue.waiting) then return end
+  end
+  more = 1
+end
+
 for _, queue in ipairs(queues_from(7)) do
   remove_expired(queue.finished)
   remove_expired(queue.failed)
@@ -40,7 +49,7 @@ for _, queue in ipairs(queues_from(7)) do
     -- This comes last: if a command before it fails, the job is queued again. A worker begins it once.
     redis.call('ZREM', queue.scheduled, id)
   end
-  if in_turn then begin_turns(queue) end
+  if in_turn then begin_turns(queue) else end_turns(queue) end
   if #due == limit then more = 1 end
 end
 return more

@@ -100,8 +100,9 @@ local function has_scores(least, greatest)
   return function(key) return redis.call('ZCOUNT', key, least, greatest) > 0 end
 end
 
-local function waits_for_begin_of_turns(_, queue)
-  return redis.call('EXISTS', queue.turns) == 1 and redis.call('EXISTS', queue.waiting) == 0
+-- Where tenants take no turns, jobs may still wait in their lists: web processes have another setting than the workers.
+local function waits_for_a_turn(_, queue)
+  return redis.call('EXISTS', queue.turns) == 1 and (ARGV[11] ~= 'turns' or redis.call('EXISTS', queue.waiting) == 0)
 end
 
 local function what_is_due()
@@ -113,8 +114,7 @@ local function what_is_due()
   if redis.call('ZCOUNT', agenda_key, '-inf', now_ms) > 0 then due[#due + 1] = 'agenda' end
   -- Most of the time, none of these keys exists.
   if not exists(queues, 'scheduled', 'turns', 'intermediate', 'wip', 'failed') then return due end
-  if any(queues, 'scheduled', has_scores(0, now_s))
-    or ARGV[11] == 'turns' and any(queues, 'turns', waits_for_begin_of_turns) then
+  if any(queues, 'scheduled', has_scores(0, now_s)) or any(queues, 'turns', waits_for_a_turn) then
     due[#due + 1] = 'scheduled jobs'
   end
   -- The runs of our workers never expire for RQ. A failed job's score is when it expires.
