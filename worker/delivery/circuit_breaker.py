@@ -15,6 +15,8 @@ NOT_SERVED = frozenset({Outcome.UNSENT, Outcome.UNKNOWN, Outcome.UNAVAILABLE})
 REFUSALS_TO_OPEN = 3
 """The circuit opens after our credentials were refused in a row for this many users, or this often for one user. It
 counts no devices: one user can register many, and also some that a provider refuses whatever our credentials are."""
+ONE_PERSONS_USERS = 10
+"""Up to so many refused users may all be one person's. A user who was never refused need not wait for them."""
 FIRST_PROBE_S = 1.0
 """The pause from then until one push may try again."""
 LONGEST_PROBE_S = 30.0
@@ -66,8 +68,7 @@ class CircuitBreaker:
         if not self.is_open:
             return Seconds(0.0)
         until = self.open_until
-        if self.refused and user not in self._refusals and len(self._refusals) < REFUSALS_TO_OPEN:
-            # Perhaps the fault is that of the few users who were refused. Another user need not wait for them.
+        if self.refused and user not in self._refusals and len(self._refusals) <= ONE_PERSONS_USERS:
             until = min(until, self._probe_s + FIRST_PROBE_S)
         if now < until:
             return Seconds(until - now)
@@ -93,7 +94,7 @@ class CircuitBreaker:
 
     def _record_refusal(self, result: AttemptResult, user: str, now: Seconds) -> None:
         was_refused, self.failures, self.reason = self.refused, 0, result.reason or str(result.status)
-        if not was_refused or len(self._refusals) < REFUSALS_TO_OPEN:
+        if not was_refused or len(self._refusals) <= ONE_PERSONS_USERS:
             self._refusals[user] += 1
         if not self.refused:
             return

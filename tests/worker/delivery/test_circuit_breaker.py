@@ -1,5 +1,7 @@
 """The circuit of a channel: closed while the provider answers, open only on evidence that it does not."""
 
+from itertools import cycle, islice
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -11,6 +13,7 @@ from worker.delivery.circuit_breaker import (
     LATELY_S,
     LONGEST_PROBE_S,
     NOT_SERVED,
+    ONE_PERSONS_USERS,
     OPEN_S,
     REFUSALS_TO_OPEN,
     CircuitBreaker,
@@ -71,17 +74,29 @@ def test_the_pause_grows_with_each_refused_try():
     assert pauses[-1] == LONGEST_PROBE_S
 
 
-def test_another_user_need_not_wait_for_a_refused_one():
-    circuit, now = after(*[REFUSED] * REFUSALS_TO_OPEN, users="a"), 100.0
-    for _ in range(6):
-        now += circuit.admit(now, "a")
-        assert circuit.admit(now, "a") == 0
-        circuit.record(result(REFUSED), "a", now)
+@pytest.mark.parametrize("refused", ["a", "abc", "abcdefgh"])
+def test_another_user_need_not_wait_for_refused_ones(refused):
+    circuit, now = after(*[REFUSED] * 8, users=refused), 100.0
+    for user in islice(cycle(refused), 8):
+        now += circuit.admit(now, user)
+        assert circuit.admit(now, user) == 0
+        circuit.record(result(REFUSED), user, now)
     assert circuit.admit(now, "a") > 10
-    assert circuit.admit(now, "b") <= FIRST_PROBE_S
-    assert circuit.admit(now + FIRST_PROBE_S, "b") == 0
-    circuit.record(result(Outcome.ACCEPTED), "b", now + FIRST_PROBE_S)
+    assert circuit.admit(now, "ben") <= FIRST_PROBE_S
+    assert circuit.admit(now + FIRST_PROBE_S, "ben") == 0
+    circuit.record(result(Outcome.ACCEPTED), "ben", now + FIRST_PROBE_S)
     assert not circuit.is_open
+
+
+def test_the_pause_for_all_grows_when_many_users_are_refused():
+    circuit, now, tries = CircuitBreaker(), 100.0, []
+    for number in range(10_000):
+        now += 0.01
+        if circuit.admit(now, f"user-{number}") == 0:
+            circuit.record(result(REFUSED), f"user-{number}", now)
+            tries.append(now)
+    assert len(tries) <= REFUSALS_TO_OPEN + ONE_PERSONS_USERS + 100 / LONGEST_PROBE_S
+    assert tries[-1] - tries[-2] > LONGEST_PROBE_S / 2
 
 
 @pytest.mark.parametrize("outcome", sorted(NOT_SERVED))
