@@ -1,21 +1,27 @@
 """The signed link that switches a user's e-mails off, without a login (RFC 8058).
 
-E-mails are kept for years. So the salt, the digest, the serializer and the field order of Subscriber must not change:
+E-mails are kept for years. So the salts, the digests, the serializer and the field order of Subscriber must not change:
 links in e-mails that were sent long ago must stay valid.
 """
 
-from collections.abc import Sequence
+import hmac
+import re
+from collections.abc import Mapping, Sequence
 from hashlib import sha256
 from typing import NamedTuple
 
 from itsdangerous import BadData, URLSafeSerializer
 from pydantic import SecretStr
 
-from bellhop.domain.mailbox import MailboxHashes
+from bellhop.domain.mailbox import HASH_DIGITS, MailboxHashes
 
 SALT = "bellhop.unsubscribe"
 ADDRESS = "to"
 """The parameter with the hash of the address. Links of older versions have none."""
+PROOF = "by"
+"""The parameter that proves that the hash belongs to this link. Links of older versions have none."""
+PROOF_PURPOSE = b"bellhop unsubscribe address\0"
+HASH = re.compile(rf"[0-9a-f]{{{HASH_DIGITS}}}")
 
 
 class Subscriber(NamedTuple):
@@ -33,15 +39,18 @@ class UnsubscribeLinks:
         keys = [secret.get_secret_value() for secret in reversed(secrets)]  # itsdangerous signs with the last
         self._url = url.rstrip("/")
         self.mailboxes = MailboxHashes(secrets)
+        self._proof_keys = [
+            hmac.digest(secret.get_secret_value().encode(), PROOF_PURPOSE, sha256) for secret in secrets
+        ]
         self._signer = URLSafeSerializer(keys, SALT, signer_kwargs={"digest_method": sha256})
 
     def link(self, subscriber: Subscriber, address: str) -> str:
         """Make the link for one user and the address that the e-mail goes to. It does not expire.
 
-        It holds the keyed hash of the address, which nobody can make for another address.
+        It holds the keyed hash of the address, and a proof: nobody can make either for another address.
         """
-        hashed = self.mailboxes.of(subscriber.tenant, address)[0]
-        return f"{self._url}/unsubscribe/{self._signer.dumps(subscriber)}?{ADDRESS}={hashed}"
+        hashed, token = self.mailboxes.of(subscriber.tenant, address)[0], str(self._signer.dumps(subscriber))
+        return f"{self._url}/unsubscribe/{token}?{ADDRESS}={hashed}&{PROOF}={self._proofs(token, hashed)[0]}"
 
     def read(self, token: str) -> Subscriber | None:
         """Read the last part of a link; None if it was not signed with one of the secrets."""
@@ -49,3 +58,18 @@ class UnsubscribeLinks:
             return Subscriber(*self._signer.loads(token))
         except (BadData, TypeError):
             return None
+
+    def address(self, token: str, parameters: Mapping[str, str], own: Sequence[str] = ()) -> str:
+        """Return the hash of the address that the link's e-mail went to; empty if the link proves none.
+
+        A link of an older version may name one of `own` without a proof: the hashes of the user's own address.
+        """
+        hashed, proof = parameters.get(ADDRESS, ""), parameters.get(PROOF, "").encode()
+        if not HASH.fullmatch(hashed):
+            return ""
+        proven = any(hmac.compare_digest(proof, one.encode()) for one in self._proofs(token, hashed))
+        return hashed if proven or hashed in own else ""
+
+    def _proofs(self, token: str, hashed: str) -> list[str]:
+        """Return the proofs for a hash in this link, one by each secret, the newest first."""
+        return [hmac.digest(key, f"{token}\0{hashed}".encode(), sha256).hex()[:HASH_DIGITS] for key in self._proof_keys]

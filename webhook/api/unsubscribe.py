@@ -4,7 +4,6 @@ Only POST changes anything, because mail scanners follow links with GET. Mail pr
 press the button on the page.
 """
 
-import re
 import secrets
 from dataclasses import dataclass
 from http import HTTPStatus
@@ -13,9 +12,8 @@ from typing import Any, Self, cast
 import structlog
 from flask import Blueprint, Response, current_app, make_response, request
 
-from bellhop.domain.mailbox import HASH_DIGITS
-from bellhop.domain.unsubscribe_link import ADDRESS, UnsubscribeLinks
-from bellhop.domain.user import Preferences
+from bellhop.domain.unsubscribe_link import ADDRESS, PROOF, Subscriber, UnsubscribeLinks
+from bellhop.domain.user import Contact, Preferences
 from bellhop.i18n.templates import Templates
 from bellhop.i18n.texts import Texts
 from bellhop.settings import Settings
@@ -52,7 +50,7 @@ def ask(token: str) -> Response:
     subscriber = _pages().links.read(token)
     if subscriber is None:
         return _invalid()
-    redis, address = web_context().redis, _address()
+    redis, address = web_context().redis, _address(token, subscriber)
     stored: Any = redis.hget(user_key(subscriber.tenant, subscriber.user_id), "preferences")
     wanted = registry.read_stored(Preferences, stored).email
     if address and redis.exists(unsubscribed_key(address)):
@@ -68,17 +66,21 @@ def switch(token: str) -> Response:
     if subscriber is None:
         return _invalid()
     on = request.form.get("emails") == "on"
-    if address := _address():
+    if address := _address(token, subscriber):
         _switch_address(address, on=on)
     web_context().run(registry.switch_mail(subscriber.tenant, subscriber.user_id, on=on))
     log.info("emails_switched", on=on, tenant=subscriber.tenant, one_click="List-Unsubscribe" in request.form)
     return _page("on" if on else "off", subscriber.language)
 
 
-def _address() -> str:
-    """Return the hash of the address that the e-mail went to; empty for a link of an older version."""
-    given = request.args.get(ADDRESS, "")
-    return given if re.fullmatch(rf"[0-9a-f]{{{HASH_DIGITS}}}", given) else ""
+def _address(token: str, subscriber: Subscriber) -> str:
+    """Return the hash of the address that the e-mail went to; empty if the link does not prove it."""
+    links = _pages().links
+    if ADDRESS not in request.args or PROOF in request.args:
+        return links.address(token, request.args)
+    stored: Any = web_context().redis.hget(user_key(subscriber.tenant, subscriber.user_id), "contact")
+    email = registry.read_stored(Contact, stored).email
+    return links.address(token, request.args, links.mailboxes.of(subscriber.tenant, email) if email else ())
 
 
 def _switch_address(address: str, *, on: bool) -> None:

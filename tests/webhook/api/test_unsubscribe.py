@@ -47,13 +47,9 @@ def client(settings):
 @pytest.fixture
 def link(settings):
     def make(user="ben", language="en", secrets=settings.mail_secret, address=""):
-        links = UnsubscribeLinks(settings.public_url, secrets)
-        whole = links.link(Subscriber("default", user, language), address)
-        return (
-            whole.removeprefix(settings.public_url)
-            if address
-            else whole.removeprefix(settings.public_url).partition("?")[0]
-        )
+        whole = UnsubscribeLinks(settings.public_url, secrets).link(Subscriber("default", user, language), address)
+        path, mark, query = whole.removeprefix(settings.public_url).partition("?")
+        return path + mark + query if address else path
 
     return make
 
@@ -137,6 +133,33 @@ def test_the_address_is_unsubscribed_for_every_user(client, link, preferences, r
     assert not unsubscribed(redis_url, "jane@example.com", SECRETS)
     assert "You will get no more e-mails" in client.get(link(user="another", address=BEN)).text
     assert preferences("another") is None
+
+
+def hashes_in(redis_client):
+    return [key.decode().rpartition(":")[2] for key in redis_client.scan_iter("bellhop:unsubscribed:*")]
+
+
+@pytest.mark.parametrize("proof", ["", "&by=", "&by=x", "&by=é", f"&by={'a' * 32}"])
+def test_a_link_holds_no_address_but_that_of_its_email(client, link, preferences, redis_client, proof):
+    """Otherwise, whoever has one link could fill Redis."""
+    for number in range(3):
+        assert client.post(f"{link()}?to={number:032x}{proof}").status_code == 200
+    assert preferences() == {"email": False}
+    path, _, query = link(address=BEN).partition("?")
+    assert client.post(f"{link(user='jane')}?{query}").status_code == 200, "another user's proof"
+    assert hashes_in(redis_client) == []
+    assert client.post(f"{path}?{query}").status_code == 200
+    assert hashes_in(redis_client) == [query[3:35]]
+
+
+def test_an_earlier_link_unsubscribes_the_address_of_its_user(client, link, redis_client):
+    """Such a link has the hash of the address, and no proof."""
+    unproven = link(address=BEN).partition("&")[0]
+    client.post(unproven)
+    assert hashes_in(redis_client) == []
+    redis_client.hset(user_key("default", "ben"), "contact", json.dumps({"email": BEN}))
+    client.post(unproven)
+    assert len(hashes_in(redis_client)) == 1
 
 
 def test_only_the_page_takes_an_unsubscribe_back(client, link, preferences, redis_url):

@@ -7,6 +7,7 @@ import sys
 from contextlib import suppress
 from datetime import UTC, datetime
 from email import message_from_bytes, policy
+from urllib.parse import parse_qsl
 
 import pytest
 from hypothesis import given
@@ -111,7 +112,8 @@ def test_its_headers_say_what_it_is_and_how_to_stop_it():
     link = message["List-Unsubscribe"].strip("<>")
     assert message["List-Unsubscribe-Post"] == "List-Unsubscribe=One-Click"
     assert link in text and html.escape(link) in page
-    token, _, hashed = link.removeprefix("https://calls.example.com/unsubscribe/").partition("?to=")
+    token, _, query = link.removeprefix("https://calls.example.com/unsubscribe/").partition("?")
+    hashed = LINKS.address(token, dict(parse_qsl(query)))
     assert LINKS.mailboxes.of("default", "ben@example.com") == [hashed]
     assert LINKS.read(token) == Subscriber("default", "ben", "en")
     assert "ben@example.com" not in link
@@ -120,7 +122,9 @@ def test_its_headers_say_what_it_is_and_how_to_stop_it():
 def test_a_long_link_stays_whole_in_its_header():
     raw = wire(call(user="a-user-with-a-very-long-id-" * 8))
     assert re.search(
-        rb"^List-Unsubscribe: <https://calls\.example\.com/unsubscribe/[\w.-]+\?to=\w{32}>\r$", raw, re.MULTILINE
+        rb"^List-Unsubscribe: <https://calls\.example\.com/unsubscribe/[\w.-]+\?to=\w{32}&by=\w{32}>\r$",
+        raw,
+        re.MULTILINE,
     )
 
 
