@@ -84,7 +84,8 @@ def command(
         if switch and (dry_run or not is_one_cluster):
             raise click.UsageError("--switch is for another number of partitions on the same cluster")
         source = shown_data(from_url)
-        migrator = Migrator(former, new, recall(new, source, anew=anew), dry_run)
+        memory = recall(former, new, source, shown_data(to_url), anew=anew)
+        migrator = Migrator(former, new, memory, dry_run)
         _migrate(migrator, source, many_removed=many_removed)
         if switch:
             new.run(("SET", PARTITION_COUNT, parse(to_url).partitions))
@@ -114,6 +115,7 @@ def _migrate(migrator: Migrator, source: str, *, many_removed: bool) -> None:
     if not many_removed:
         migrator.memory.check_source(count)
     if not migrator.dry_run:
+        migrator.carry_memory()
         note_begin(migrator.new, source, migrator.memory, count)
     with progress(migrator.keys(), "keys", count, lambda: _stopped(migrator)) as keys:
         for batch in batches(keys, KEYS_AT_ONCE):

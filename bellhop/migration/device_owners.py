@@ -28,14 +28,17 @@ class Token(NamedTuple):
         return owner_key(self.tenant, self.device_key)
 
 
-def make_owners(new: Side, tokens: Sequence[Token], secret: bytes, *, dry_run: bool) -> set[Token]:
-    """Make users the owners of tokens; returns the tokens that are theirs now. `dry_run`: only look who has them."""
+def make_owners(new: Side, tokens: Sequence[Token], secret: bytes, remembers: Side, *, dry_run: bool) -> set[Token]:
+    """Make users the owners of tokens; returns the tokens that are theirs now. `dry_run`: only look who has them.
+
+    `remembers`: the side that knows what was copied.
+    """
     owners = new.run(*(_looked_up(token) if dry_run else registry.take_own_token(*token) for token in tokens))
     theirs, moved = set(), []
     for token, owner in zip(tokens, owners, strict=True):
         if owner in (None, b"", token.user_id.encode()):
             theirs.add(token)
-        elif _has_moved(new, token, owner.decode(), secret, dry_run=dry_run):
+        elif _has_moved(new, token, owner.decode(), secret, remembers, dry_run=dry_run):
             moved.append(token)
     return theirs | (set(moved) if dry_run else take_free_tokens(new, moved))
 
@@ -50,13 +53,14 @@ def take_free_tokens(new: Side, tokens: Sequence[Token]) -> set[Token]:
     return {token for token, owner in zip(tokens, answers, strict=True) if owner in (b"", token.user_id.encode())}
 
 
-def _has_moved(new: Side, token: Token, owner: str, secret: bytes, *, dry_run: bool) -> bool:
+def _has_moved(new: Side, token: Token, owner: str, secret: bytes, remembers: Side, *, dry_run: bool) -> bool:
     """Return whether the owner has the token only because it was copied. If so, it is taken from the owner.
 
     The former Redis names another owner now. An owner without a device is left from a removal that was interrupted.
     """
     key, name = devices_key(token.tenant, owner), token.device_key.encode()
-    stored, copied = new.run(("HGET", key, name), ("HGET", copied_key_of(key, secret, new), digest(name)))
+    (stored,) = new.run(("HGET", key, name))
+    (copied,) = remembers.run(("HGET", copied_key_of(key, secret, remembers), digest(name)))
     if stored is not None and digest(stored) != copied:
         return False
     if dry_run:

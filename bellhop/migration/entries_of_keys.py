@@ -2,6 +2,7 @@
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from hashlib import blake2b
+from itertools import chain
 from typing import Any, NamedTuple
 
 from bellhop.migration.copied_kinds import KindToCopy, kind_of, walked_as
@@ -10,8 +11,9 @@ from bellhop.migration.sides import Side
 from bellhop.privacy.key_kinds import READS, KeyKind, read_entries
 from bellhop.store.blocking_client import partitions_of
 from bellhop.store.homes import partition_with
-from bellhop.store.keys import copied_key, owner_key
+from bellhop.store.keys import OURS, copied_key, owner_key
 from bellhop.store.migration_scripts import REMEMBERED_S, EntryToCopy
+from bellhop.store.scanning import scan
 from bellhop.store.scripts import RawCommand
 
 NAME_BYTES = 16
@@ -72,14 +74,21 @@ def user_of(key: str) -> tuple[str, str]:
     return (rest[0], rest[1]) if kind in OF_USERS else ("", "")
 
 
-def read_both(former: Side, new: Side, keys: Iterable[str], secret: bytes, *, remember: bool) -> list[KeyOnBothSides]:
-    """Read keys. `remember`: what was copied of them is remembered for another 30 days."""
+def keys_of(side: Side) -> Iterator[str]:
+    """Yield the keys that are copied, some perhaps twice."""
+    return (key for key in side.each(lambda redis: scan(redis, OURS)) if walked_as(key))
+
+
+def read_both(
+    former: Side, new: Side, keys: Iterable[str], secret: bytes, remembers: Side, *, remember: bool
+) -> list[KeyOnBothSides]:
+    """Read keys. `remembers`: the side that knows what was copied. `remember`: it knows that for another 30 days."""
     kinds = {key: kind for key in keys if (kind := walked_as(key))}
-    return read_as(former, new, kinds, secret, remember=remember)
+    return read_as(former, new, kinds, secret, remembers, remember=remember)
 
 
 def read_as(
-    former: Side, new: Side, kinds: Mapping[str, KindToCopy], secret: bytes, *, remember: bool
+    former: Side, new: Side, kinds: Mapping[str, KindToCopy], secret: bytes, remembers: Side, *, remember: bool
 ) -> list[KeyOnBothSides]:
     """Read keys whose kinds are known."""
     in_former, left = _read(former, kinds), _left(former, kinds)
@@ -87,13 +96,23 @@ def read_as(
     _leave_out_moved_devices(former, in_former)
     in_new = _read(new, kinds)
     copied = {key: copied_key_of(key, secret, new) for key in kinds}
-    memory = new.run(*(("HGETALL", name) for name in copied.values()))
+    memory = remembers.run(*(("HGETALL", copied_key_of(key, secret, remembers)) for key in kinds))
     if remember:
         new.run(*(("EXPIRE", name, REMEMBERED_S) for name in copied.values()))
     return [
         KeyOnBothSides(key, kind, copied[key], in_former[key], left.get(key, -1), in_new[key], remembered)
         for (key, kind), remembered in zip(kinds.items(), memory, strict=True)
     ]
+
+
+def carry_memory(former: Side, new: Side, keys: Sequence[str], secret: bytes) -> None:
+    """Make the new Redis remember of these keys what the former one does, and nothing else."""
+    memory = former.run(*(("HGETALL", copied_key_of(key, secret, former)) for key in keys))
+    names = [copied_key_of(key, secret, new) for key in keys]
+    new.run(*(("DEL", name) for name in names))
+    remembered = {name: digests for name, digests in zip(names, memory, strict=True) if digests}
+    new.run(*(("HSET", name, *chain(*digests.items())) for name, digests in remembered.items()))
+    new.run(*(("EXPIRE", name, REMEMBERED_S) for name in remembered))
 
 
 def copied_key_of(key: str, secret: bytes, new: Side) -> str:

@@ -4,6 +4,7 @@ import secrets
 from typing import NamedTuple
 
 from bellhop.clock import MICROS_PER_SECOND
+from bellhop.migration.entries_of_keys import keys_of
 from bellhop.migration.sides import Side
 from bellhop.store.keys import MIGRATION
 from bellhop.store.migration_scripts import REMEMBERED_S
@@ -34,33 +35,62 @@ class Memory(NamedTuple):
     is_first: bool
     keys: int = 0
     """How many keys the former Redis had at the last run."""
+    goes_back: bool = False
+    """Whether the former Redis was filled from the new one: then it remembers what both had at that time."""
 
     def check_source(self, keys: int) -> None:
         """Raise SourceLostDataError if many keys are gone: the former Redis has probably lost its data."""
-        if self.keys - keys > max(FEW_GONE, self.keys // 10):
+        if _are_many_gone(self.keys, keys):
             raise SourceLostDataError(f"it has {keys} keys to copy, and had {self.keys} at the last run")
 
 
-def recall(new: Side, source: str, *, anew: bool) -> Memory:
-    """Read what the new Redis remembers of runs that copied from `source`.
+def recall(former: Side, new: Side, source: str, target: str, *, anew: bool) -> Memory:
+    """Read what the two remember of runs: `source` and `target` are their names.
 
-    Raises CannotGoOnError if this run would bring back what was removed since, unless it begins `anew`.
+    On the way back, the former Redis remembers what both had. Raises CannotGoOnError if this run would bring back what
+    was removed since, unless it begins `anew`.
     """
-    time, stored = new.run(("TIME",), ("HMGET", MIGRATION, "from", "at", "secret", "keys"))
-    stored_source, stored_at, secret, keys = stored
+    (time,) = new.run(("TIME",))
     now_s = read_time(time) // MICROS_PER_SECOND
-    if secret is None or anew:
+    ours, theirs = _stored(new), _stored(former)
+    if theirs and (theirs.source != target or (ours and ours.at_s >= theirs.at_s) or _lost_data(new, theirs.keys)):
+        theirs = None
+    last = theirs or ours
+    if last is None or anew:
         return Memory(secrets.token_bytes(32), now_s, is_first=True)
-    if stored_source.decode() != source:
-        raise CannotGoOnError(f"it was filled from {stored_source.decode()}")
-    if now_s - int(stored_at) > LONGEST_PAUSE_S:
+    if last is ours and last.source != source:
+        raise CannotGoOnError(f"it was filled from {last.source}")
+    if now_s - last.at_s > LONGEST_PAUSE_S:
         raise CannotGoOnError("the last run was more than 29 days ago")
-    return Memory(secret, now_s, is_first=False, keys=int(keys or 0))
+    return Memory(last.secret, now_s, is_first=False, keys=last.keys, goes_back=last is theirs)
+
+
+class _Stored(NamedTuple):
+    source: str
+    at_s: int
+    secret: bytes
+    keys: int
+
+
+def _stored(side: Side) -> _Stored | None:
+    """Read what a Redis remembers of the last run that filled it; None if none did."""
+    ((source, at_s, secret, keys),) = side.run(("HMGET", MIGRATION, "from", "at", "secret", "keys"))
+    return None if secret is None else _Stored(source.decode(), int(at_s), secret, int(keys or 0))
+
+
+def _lost_data(side: Side, before: int) -> bool:
+    """Return whether a Redis that had so many keys has none, or many fewer."""
+    keys = sum(1 for _ in keys_of(side))
+    return not keys or _are_many_gone(before, keys)
+
+
+def _are_many_gone(before: int, now: int) -> bool:
+    return before - now > max(FEW_GONE, before // 10)
 
 
 def note_begin(new: Side, source: str, memory: Memory, keys: int) -> None:
     """Note that a run has begun, and how many keys the former Redis has."""
-    if memory.is_first:
+    if memory.is_first or memory.goes_back:
         new.run(("HSET", MIGRATION, "from", source, "at", memory.began_s, "secret", memory.secret, "keys", keys))
 
 

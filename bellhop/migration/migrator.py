@@ -7,21 +7,27 @@ counts as `kept`, and the next run decides about it.
 from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
-from itertools import islice
+from itertools import chain, islice
 from typing import TypeVar
 
-from bellhop.migration.copied_kinds import kind_of, walked_as
+from bellhop.migration.copied_kinds import kind_of
 from bellhop.migration.device_owners import Token, make_owners, take_free_tokens
-from bellhop.migration.entries_of_keys import EntryDecision, KeyOnBothSides, read_both, user_of
+from bellhop.migration.entries_of_keys import (
+    EntryDecision,
+    KeyOnBothSides,
+    carry_memory,
+    keys_of,
+    read_both,
+    user_of,
+)
 from bellhop.migration.memory import Memory
 from bellhop.migration.merging import Change
 from bellhop.migration.sides import Side
 from bellhop.migration.tombstones import copy_tombstones
 from bellhop.privacy.forgetting_people import KnownForgotten
 from bellhop.store import registry
-from bellhop.store.keys import OURS
+from bellhop.store.keys import FORGOTTEN
 from bellhop.store.migration_scripts import copy_entries
-from bellhop.store.scanning import scan
 from bellhop.store.steps import side_by_side
 
 Item = TypeVar("Item")
@@ -50,24 +56,34 @@ class Migrator:
     def __post_init__(self) -> None:
         self._forgotten_in_former, self._forgotten_in_new = KnownForgotten(), KnownForgotten()
 
+    @property
+    def _remembers(self) -> Side:
+        """The side that remembers what was copied. `carry_memory` makes it the new Redis."""
+        return self.former if self.memory.goes_back and self.dry_run else self.new
+
+    def carry_memory(self) -> None:
+        """On the way back, take along what the former Redis remembers. It is needed as a whole before the first key."""
+        if self.memory.goes_back:
+            for batch in batches(chain([FORGOTTEN], keys_of(self.former), keys_of(self.new)), KEYS_AT_ONCE):
+                carry_memory(self.former, self.new, batch, self.memory.secret)
+
     def count_keys(self) -> int:
         """Count the keys of the former Redis that are copied."""
-        return self.former.use(lambda _: sum(1 for _ in self._walk(self.former)))
+        return self.former.use(lambda _: sum(1 for _ in keys_of(self.former)))
 
     def keys(self) -> Iterator[str]:
         """Yield the keys to copy: first those that the former Redis does not have any more."""
         self._copy_forgotten()
         if not self.memory.is_first:
-            for batch in batches(self._walk(self.new), KEYS_AT_ONCE):
+            for batch in batches(keys_of(self.new), KEYS_AT_ONCE):
                 answers = self.former.run(*(("EXISTS", key) for key in batch))
                 yield from (key for key, exists in zip(batch, answers, strict=True) if not exists)
-        yield from self._walk(self.former)
-
-    def _walk(self, side: Side) -> Iterator[str]:
-        return (key for key in side.each(lambda redis: scan(redis, OURS)) if walked_as(key))
+        yield from keys_of(self.former)
 
     def _copy_forgotten(self) -> None:
-        self.unknown_forgotten = copy_tombstones(self.former, self.new, self.memory.secret, dry_run=self.dry_run)
+        self.unknown_forgotten = copy_tombstones(
+            self.former, self.new, self.memory.secret, self._remembers, dry_run=self.dry_run
+        )
 
     def copy(self, keys: Sequence[str]) -> None:
         """Copy some keys, and before them who was forgotten meanwhile."""
@@ -75,7 +91,7 @@ class Migrator:
         self.former.use(self._forgotten_in_former.read)
         self.new.use(self._forgotten_in_new.read)
         remember = not (self.dry_run or self.memory.is_first)
-        both = read_both(self.former, self.new, keys, self.memory.secret, remember=remember)
+        both = read_both(self.former, self.new, keys, self.memory.secret, self._remembers, remember=remember)
         decided = [(key, self._decisions(key)) for key in both]
         # A removed device takes the record of its phone along. So devices come last.
         self._change([pair for pair in decided if kind_of(pair[0].key) != "devices"])
@@ -97,7 +113,7 @@ class Migrator:
             for decision in decisions
             if decision.change is Change.COPIED
         }
-        theirs = make_owners(self.new, list(tokens.values()), self.memory.secret, dry_run=self.dry_run)
+        theirs = make_owners(self.new, list(tokens.values()), self.memory.secret, self._remembers, dry_run=self.dry_run)
         others = {entry for entry, token in tokens.items() if token not in theirs}
         decided = [
             (key, [decision.kept() if (key.key, decision.name) in others else decision for decision in decisions])

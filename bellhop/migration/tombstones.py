@@ -11,10 +11,11 @@ from bellhop.store.redis_clock import read_time
 from bellhop.store.scripts import RawCommand
 
 
-def copy_tombstones(former: Side, new: Side, secret: bytes, *, dry_run: bool) -> int:
+def copy_tombstones(former: Side, new: Side, secret: bytes, remembers: Side, *, dry_run: bool) -> int:
     """Copy who was forgotten in the former Redis, and who was but has registered again.
 
-    Returns how many people the new Redis cannot recognize, since it has another key of their hashes.
+    `remembers`: the side that knows what was copied. Returns how many people the new Redis cannot recognize, since it
+    has another key of their hashes.
     """
     (hash_key,) = former.run(("GET", FORGOTTEN_HASH_KEY))
     if hash_key is None:
@@ -26,7 +27,7 @@ def copy_tombstones(former: Side, new: Side, secret: bytes, *, dry_run: bool) ->
         return int(former.run(("ZCARD", FORGOTTEN))[0])
     kind = KINDS["forgotten"]
     assert isinstance(kind, KindToCopy)  # noqa: S101 - the table says so
-    (key,) = read_as(former, new, {FORGOTTEN: kind}, secret, remember=not dry_run)
+    (key,) = read_as(former, new, {FORGOTTEN: kind}, secret, remembers, remember=not dry_run)
     lifted_since = read_time(time) - DAY_US
     decisions = [
         decision

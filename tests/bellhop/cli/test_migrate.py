@@ -173,6 +173,36 @@ def test_what_must_not_be_lost_arrives_and_comes_back(old, new, tmp_path):
     assert old.devices("ben") == [device]
 
 
+@pytest.mark.parametrize("rehearsed", [False, True])
+def test_on_the_way_back_what_was_changed_meanwhile_counts(old, new, rehearsed):
+    """The old Redis still has its data, as it was when the installation moved."""
+    phones = {user: old.register(user) for user in ("ben", "lea", "tom", "zoe")}
+    for field in ("contact", "preferences"):
+        old.call("HSET", user_key("default", "ben"), field, "{}")
+    migrate(old, new)
+    moved = new.register("kim", phones["ben"].token, at=99)
+    new.remove(phones["lea"])
+    new.call("HSET", user_key("default", "ben"), "preferences", '{"email":false}')
+    old.call("HSET", user_key("default", "ben"), "contact", '{"language":"de"}')  # later than the last run
+    old.remove(phones["zoe"])
+    expected = {"devices": {"copied": 1, "removed": 2, "unchanged": 2}, "person": {"copied": 1, "unchanged": 1}}
+    if rehearsed:
+        assert migrate(new, old, "--dry-run") == expected
+    assert migrate(new, old) == expected
+    assert [old.devices(user) for user in ("kim", "ben", "lea", "tom", "zoe")] == [[moved], [], [], [phones["tom"]], []]
+    assert old.redis.hgetall(user_key("default", "ben")) == {
+        b"contact": b'{"language":"de"}',
+        b"preferences": b'{"email":false}',
+    }
+
+    again = old.register("lea", at=100)
+    migrate(new, old)
+    assert old.devices("lea") == [again]
+    old.call("HINCRBY", MIGRATION, "at", 1)  # whole seconds
+    migrate(old, new)  # and there once more
+    assert new.devices("lea") == [again] and values(new) == values(old)
+
+
 def test_another_number_of_partitions_on_the_same_cluster(old, new):
     fill(new)
     assert new.call("GET", PARTITION_COUNT) == b"16"
