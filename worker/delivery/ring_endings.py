@@ -3,6 +3,7 @@
 import asyncio
 from collections.abc import Iterator, Mapping, Sequence
 from functools import partial
+from itertools import chain
 
 from bellhop.domain.call import NOTICE_DUE
 from bellhop.domain.device import Device, Provider
@@ -11,6 +12,7 @@ from bellhop.domain.push import PushKind
 from bellhop.queue.job_payloads import QueuedRound
 from bellhop.store import registry
 from bellhop.store.async_client import Store
+from bellhop.store.call_scripts import LAST_ALERT
 from bellhop.store.keys import claim_field, round_key
 from bellhop.store.registry import RegisteredUsers
 from bellhop.store.retry import until_redis_answers
@@ -40,13 +42,16 @@ class RingEndings(FanOut):
             await asyncio.shield(self._records.flush())
 
     async def _rung(self, devices: Sequence[Device]) -> list[Device]:
-        """Return the devices that were rung in this round, or are being rung."""
+        """Return the devices that were rung in this round, or are being rung.
+
+        An attempt without an answer leaves no claim. But each alert, also that of such an attempt, leaves LAST_ALERT.
+        """
         if not devices:
             return []
         key = round_key(self._round.tenant, self._round.cid, self._round.started_at)
-        fields = [claim_field(PushKind.RING, device.key) for device in devices]
-        claims = await until_redis_answers(partial(self._tools.store.call, "HMGET", key, *fields))
-        return [device for device, claim in zip(devices, claims, strict=True) if claim is not None]
+        fields = [(claim_field(PushKind.RING, device.key), LAST_ALERT + device.key) for device in devices]
+        found = await until_redis_answers(partial(self._tools.store.call, "HMGET", key, *chain(*fields)))
+        return [device for device, *marks in zip(devices, found[::2], found[1::2], strict=True) if any(marks)]
 
 
 async def quiet_ends(store: Store, tenant: str, cid: str) -> list[QuietEnd]:

@@ -140,6 +140,8 @@ async def test_alerts_follow_a_first_one_whose_answers_are_lost(store):
     )
     await ring(store, apple, round_)
     assert apple.kinds == [*["ring"] * POLICY.most_unknown, "alert_ring", "alert_ring"]
+    await RingEndings(tools_of(store, apple), round_).send()
+    assert apple.kinds[-1] == "ring_over"
 
 
 async def test_without_the_setting_the_alert_rings_once(store):
