@@ -53,8 +53,8 @@ def command(file: IO[bytes], tenant: str) -> None:
     Optional fields: environment (production or sandbox), hardware_id, name, platform (android or ios, for fcm), rings
     (alert: an alert to this token rings the iPhone), expires_at (unix µs, for webpush), registered_at (unix µs).
 
-    A token that was registered later than that is not changed. A line that is invalid is reported and left out; the
-    other lines are registered. Exits with 1 if a line was left out.
+    A token that was registered later than that, by another line or before, is not changed. A line that is invalid is
+    reported and left out; the other lines are registered. Exits with 1 if a line was left out.
     """
     settings = load_settings()
     tenant, redis = select_tenant(settings, tenant), connect(settings)
@@ -128,7 +128,7 @@ def _register(
         except ValueError as error:
             left_out += 1
             say_aside(f"line {number}: {error}")
-    steps = [registry.register_unless_newer(tenant, device) for device in devices]
+    steps = [registry.register_unless_newer(tenant, device) for device in _newest(devices)]
     registered = [result for result in run_blocking(side_by_side(steps), redis) if result is not None]
     done.lines += len(lines)
     done.registered += len(registered)
@@ -136,6 +136,14 @@ def _register(
     done.left_out += left_out
     done.apps |= {(device.provider, device.app) for device in devices}
     return registered
+
+
+def _newest(devices: Iterable[Device]) -> Iterable[Device]:
+    """Return the newest device of each token; the later line's if the times are equal.
+
+    Devices that are registered side by side do not see each other in Redis.
+    """
+    return {device.key: device for device in sorted(devices, key=lambda device: device.registered_at)}.values()
 
 
 def announce(redis: Redis, hears: Audience | None, tenant: str, registrations: Iterable[Registered]) -> None:

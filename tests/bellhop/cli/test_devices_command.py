@@ -123,6 +123,17 @@ def test_an_old_file_takes_no_token_from_its_new_user(bellhop):
     assert "Pixel" not in bellhop("list", "jane")
 
 
+@pytest.mark.parametrize("later", [10**15, 2 * 10**15])
+def test_the_newest_line_of_a_token_counts_in_any_order(bellhop, later):
+    """The lines of one batch are registered side by side."""
+    jane, ben = FCM | {"registered_at": 2 * 10**15}, FCM | {"user_id": "ben", "registered_at": later}
+    output = bellhop("import", "-", stdin=lines(jane, VOIP, ben))
+    assert "2 registered, 0 left out, 1 registered later than the file says and not changed" in output
+    owner, former = ("jane", "ben") if later == 10**15 else ("ben", "jane")
+    assert "Pixel" in bellhop("list", owner)
+    assert "Pixel" not in bellhop("list", former)
+
+
 def test_the_twenty_sixth_device_makes_the_oldest_leave(bellhop):
     devices = [FCM | {"token": f"t{n}", "name": f"phone {n}", "registered_at": 10**15 + n} for n in range(26)]
     bellhop("import", "-", stdin=lines(*devices))
