@@ -26,7 +26,10 @@ class LastCheck(NamedTuple):
 
 
 def keep_check(at: Micros, faults: Iterable[tuple[str, str, str]]) -> RawCommand:
-    """Return the command that keeps a check. Long sentences are cut."""
+    """Return the command that keeps a check. Long sentences are cut.
+
+    The faults must name no user: forgetting a person does not look for the person here.
+    """
     short = [(level, subject, sentence[:MOST_CHARACTERS]) for level, subject, sentence in faults]
     return ("SET", LAST_CHECK, json.dumps({"at": at, "faults": short[:MOST_FINDINGS]}), "EX", KEPT_S)
 

@@ -31,7 +31,7 @@ from bellhop.settings.pushes_file import read_pushes
 from bellhop.store import redis_clock
 from bellhop.store.async_client import Store
 from bellhop.telemetry import logs
-from bellhop.telemetry.last_check import keep_check
+from bellhop.telemetry.last_check import Faults, keep_check
 
 COLORS = {Level.OK: "green", Level.WARNING: "yellow", Level.PROBLEM: "red"}
 
@@ -65,16 +65,21 @@ async def _check(settings: Settings, *, strict: bool, as_json: bool) -> int:
     bad = {Level.PROBLEM, Level.WARNING} if strict else {Level.PROBLEM}
     failed = any(finding.level in bad for finding in found)
     if as_json:
-        click.echo(json.dumps({"ok": not failed, "findings": [finding._asdict() for finding in found]}, indent=2))
+        click.echo(json.dumps({"ok": not failed, "findings": [finding.shown() for finding in found]}, indent=2))
     return int(failed)
 
 
 async def _keep(store: Store, found: Sequence[Finding]) -> None:
     """Keep what is wrong for the console's service page."""
-    faults = [(finding.level, finding.subject, finding.sentence) for finding in found if finding.level is not Level.OK]
     with contextlib.suppress(RedisError):  # the findings say it
         now = redis_clock.read_time(await store.call("TIME"))
-        await store.call(*keep_check(now, faults))
+        await store.call(*keep_check(now, faults_of(found)))
+
+
+def faults_of(found: Sequence[Finding]) -> Faults:
+    """Return what is kept of the findings; it names no person."""
+    bad = (finding for finding in found if finding.level is not Level.OK)
+    return [*dict.fromkeys((str(each.level), each.subject, each.kept or each.sentence) for each in bad)]
 
 
 def _print(finding: Finding) -> None:

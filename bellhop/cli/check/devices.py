@@ -31,8 +31,11 @@ DEMOTED = (
     "their last three rings or more with normal priority, although Bellhop sends them as high: let the app show a "
     "notification for every push (docs/phones.md)"
 )
+OTHER_CAPITALS = "a user has no devices, but a user whose id differs in capitals only has some"
+SAME_ID = "Register devices under the id that Stream uses"
 APPS = {Provider.APNS: "iOS app", Provider.FCM: "Firebase project", Provider.WEB_PUSH: "web app"}
 NAMED_HOSTS = NAMED_USERS = 3
+WHO = "`bellhop check` says who"
 
 Users = Mapping[str, Sequence[Device]]
 
@@ -67,7 +70,8 @@ def _findings(
     if known:
         yield from _without_credentials(users, known)
     if silent := {user_id: len(devices) for user_id, devices in sorted(users.items()) if _only_notices(devices)}:
-        yield Finding(Level.WARNING, "devices", only_for_notices(silent))
+        kept = f"{_users(len(silent))} devices for notices and none for calls. {WHO}"
+        yield Finding(Level.WARNING, "devices", only_for_notices(silent), kept)
     if users:
         sentence = (
             f"{_users(len(users))} devices. Their push preferences at Stream (call_level) cannot be read; Bellhop "
@@ -79,7 +83,7 @@ def _findings(
         by_folded.setdefault(user_id.casefold(), {})[user_id] = len(devices)
     for user_id in sorted(called - users.keys()):
         if sentence := differ_in_capitals(user_id, by_folded.get(user_id.casefold(), {})):
-            yield Finding(Level.WARNING, "devices", f"{sentence}. Register devices under the id that Stream uses")
+            yield Finding(Level.WARNING, "devices", f"{sentence}. {SAME_ID}", f"{OTHER_CAPITALS}. {SAME_ID}. {WHO}")
     yield from _of_unknown_push_services(users, services)
     yield from _of_alert_rings(users)
 
@@ -111,12 +115,12 @@ def _of_alert_rings(users: Users) -> Iterator[Finding]:
     unsure = [user_id for user_id in by_alert if any(map(_may_ring_by_callkit, users[user_id]))]
     if unsure:
         named = ", ".join(unsure[:NAMED_USERS]) + (", …" if len(unsure) > NAMED_USERS else "")
-        sentence = (
-            f"{_users(len(unsure))} both an iPhone that rings by alerts and a VoIP token without hardware_id ({named})"
-            ". If both belong to the same iPhone, CallKit rings it too. Let the app register the VoIP token with the "
+        both = f"{_users(len(unsure))} both an iPhone that rings by alerts and a VoIP token without hardware_id"
+        advice = (
+            "If both belong to the same iPhone, CallKit rings it too. Let the app register the VoIP token with the "
             "hardware_id, or not register it"
         )
-        yield Finding(Level.WARNING, "alert rings", sentence)
+        yield Finding(Level.WARNING, "alert rings", f"{both} ({named}). {advice}", f"{both}. {advice}. {WHO}")
     elif by_alert:
         yield Finding(Level.OK, "alert rings", f"{_users(len(by_alert))} an iPhone that rings by alerts")
 

@@ -18,3 +18,9 @@ class Finding(NamedTuple):
     level: Level
     subject: str
     sentence: str
+    kept: str = ""
+    """What Redis keeps for the console if `sentence` names users or addresses."""
+
+    def shown(self) -> dict[str, str]:
+        """Return the finding for `bellhop check --json`."""
+        return {"level": self.level, "subject": self.subject, "sentence": self.sentence}

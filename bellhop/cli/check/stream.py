@@ -95,8 +95,8 @@ async def _clock(store: Store, api: StreamApi, tenant: str) -> AsyncIterator[Fin
     stream_now = api.now()
     known_us = clock_differences.latest(answers).applied_us
     ahead_us = known_us if stream_now is None else read_time(redis_time) - stream_now
-    level, subject, sentence = clock_finding(f"Stream {tenant}", "Redis's clock", seconds(ahead_us), "Stream's")
-    yield Finding(level, subject, f"{sentence}. {CLOCKS}" if level is Level.WARNING else sentence)
+    found = clock_finding(f"Stream {tenant}", "Redis's clock", seconds(ahead_us), "Stream's")
+    yield found._replace(sentence=f"{found.sentence}. {CLOCKS}") if found.level is Level.WARNING else found
 
 
 def _own_pushes(subject: str, types: Mapping[str, CallType], settings: Settings) -> Finding:

@@ -1,5 +1,6 @@
 """`bellhop check`: when the last webhook came, and which were turned away in the last hour."""
 
+from collections import Counter
 from collections.abc import Iterator, Mapping
 from typing import Any, NamedTuple
 
@@ -53,9 +54,12 @@ def findings(settings: Settings, arrivals: LatestWebhooks) -> Iterator[Finding]:
     """Say when the last webhook came, and what was turned away."""
     for app in settings.stream_apps:
         yield from _last(f"Stream {app.tenant}", arrivals.last.get(app.tenant), arrivals)
-    for sentence in describe(arrivals.turned_away):
+    without_addresses: Counter[TurnedAway] = Counter()
+    for what, amount in arrivals.turned_away.items():
+        without_addresses[what._replace(address="")] += amount
+    for sentence, kept in zip(describe(arrivals.turned_away), describe(without_addresses), strict=True):
         # It is a warning: a stranger who posts here must not make the check fail. A wrong secret is found at Stream.
-        yield Finding(Level.WARNING, "webhooks", sentence)
+        yield Finding(Level.WARNING, "webhooks", sentence, kept)
 
 
 def _last(subject: str, last: LastWebhook | None, arrivals: LatestWebhooks) -> Iterator[Finding]:
