@@ -53,8 +53,11 @@ CLOCK_AWAY_S = 5.0
 class WebContext:
     """Settings, key ring, Redis client, and what the intake needs."""
 
-    def __init__(self, settings: Settings, *, is_former: bool = False) -> None:
-        """`is_former`: the settings name the former Redis of an installation that moves."""
+    def __init__(self, settings: Settings, *, threads: int = 0, is_former: bool = False) -> None:
+        """`threads`: how many use the context at the same time; 0 for those of the web process.
+
+        `is_former`: the settings name the former Redis of an installation that moves.
+        """
         self.settings, self._is_former = settings, is_former
         self.key_ring = KeyRing(
             SigningApp(
@@ -67,7 +70,7 @@ class WebContext:
             settings.redis_url,
             timeout_s=self._timeout_s,
             repeats=1,
-            connections=settings.web_threads + 2,
+            connections=(threads or settings.web_threads) + 2,
             any_count=is_former,
         )
         self.cluster = _cluster(settings)
@@ -100,7 +103,8 @@ class WebContext:
             KnownForgotten(),
             self._rings_waiting_per_app(settings),
         )
-        self.former = WebContext(_former(settings), is_former=True) if settings.redis_former_url else None
+        is_moving = bool(settings.redis_former_url)
+        self.former = WebContext(_former(settings), threads=threads, is_former=True) if is_moving else None
         """While the installation moves to another Redis: the context of the former one."""
         if self.former is not None:
             outage = RedisOutage("former_redis_away", "former_redis_back", address=self.former.intake.database)

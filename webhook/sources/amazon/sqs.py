@@ -20,7 +20,7 @@ from redis.exceptions import RedisError, ResponseError
 
 from bellhop import stop_signals
 from bellhop.clock import Seconds
-from bellhop.settings import Settings
+from bellhop.settings import Settings, StreamApp
 from bellhop.telemetry import metrics
 from bellhop.telemetry.outage import Outage
 from webhook import metrics_flush
@@ -58,13 +58,12 @@ WEBHOOK_ID = "x-webhook-id"
 
 def run(settings: Settings) -> int:
     """Receive from all queues until SIGTERM or SIGINT; returns the exit status."""
-    context, stop = WebContext(settings), threading.Event()
+    context, stop = context_of(settings), threading.Event()
     metrics_flush.start(context)
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, lambda *_: stop.set())
-    apps = [app for app in settings.stream_apps if app.sqs_queue_url]
     try:
-        queues = [SqsQueue(context, app.tenant, app.sqs_queue_url, stop) for app in apps]
+        queues = [SqsQueue(context, app.tenant, app.sqs_queue_url, stop) for app in _apps(settings)]
         credentials = boto3.session.Session().get_credentials()
     except BotoCoreError as error:  # a region or a profile does not exist
         log.error("sqs_cannot_start", error=_code(error), advice=str(error))
@@ -75,6 +74,16 @@ def run(settings: Settings) -> int:
     _receive_from(queues)
     stop_signals.ignore()
     return 0
+
+
+def context_of(settings: Settings) -> WebContext:
+    """Make the context that the threads of all queues share."""
+    return WebContext(settings, threads=THREADS_PER_QUEUE * len(_apps(settings)))
+
+
+def _apps(settings: Settings) -> list[StreamApp]:
+    """Return the Stream apps that have a queue."""
+    return [app for app in settings.stream_apps if app.sqs_queue_url]
 
 
 def _receive_from(queues: "Sequence[SqsQueue]") -> None:
