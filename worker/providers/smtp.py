@@ -33,8 +33,10 @@ QUIT_S = 2.0
 LOGIN_REFUSED = {530, 534, 535, 538}
 """The statuses by which a server refuses our login, not the e-mail (RFC 4954, section 6). The e-mail is tried again
 later: an operator has to repair the settings."""
-OF_THE_EMAIL = (SMTPSenderRefused, SMTPRecipientRefused, SMTPDataError)
-"""The refusals of an e-mail itself. All others are about the connection."""
+OF_THE_EMAIL = (SMTPRecipientRefused, SMTPDataError)
+"""The refusals of an e-mail itself. All others are about the connection, the login or the sender address."""
+OF_THE_SENDER = "MAIL FROM"
+"""The start of the reason if the server refuses the sender address. It does not know the e-mail yet."""
 LONGEST_REASON = 90
 """Characters kept of a server's text."""
 
@@ -89,11 +91,12 @@ class EmailSender:
         return AttemptResult(Outcome.MAIL_ACCEPTED, reply.code, provider_id=_without_address(reply.message, recipient))
 
     async def validate(self) -> AttemptResult:
-        """Connect and log in. Nothing is sent."""
+        """Connect, log in and name the sender address. Nothing is sent."""
         client = self._client()
         try:
             async with asyncio.timeout(ATTEMPT_S):
                 await client.connect()
+                await client.mail(self._sender)
                 await client.quit(timeout=QUIT_S)
         except SMTPResponseException as error:
             return self._refused(error, "")
@@ -127,14 +130,19 @@ class EmailSender:
     def _refused(self, error: SMTPResponseException, recipient: str) -> AttemptResult:
         """Return the result of a refusal. It is final only if the server refuses the e-mail itself with a 5xx status.
 
-        After a refusal of our login, of the encryption or of the connection, the e-mail is tried again.
+        After a refusal of our login, our address, the encryption or the connection, the e-mail is tried again.
         """
+        reason = _without_address(error.message, recipient)
         login_refused = isinstance(error, SMTPAuthenticationError) or error.code in LOGIN_REFUSED
         if login_refused:
             log.error("mail_server_refused_login", host=self._server.host, status=error.code)
+        elif isinstance(error, SMTPSenderRefused):
+            reason = f"{OF_THE_SENDER}: {reason}"
+            if error.code >= 500:
+                log.error("mail_server_refused_sender", host=self._server.host, status=error.code, reason=reason)
         final = error.code >= 500 and isinstance(error, OF_THE_EMAIL) and not login_refused
         outcome = Outcome.MAIL_REFUSED if final else Outcome.MAIL_DEFERRED
-        return AttemptResult(outcome, error.code, _without_address(error.message, recipient))
+        return AttemptResult(outcome, error.code, reason)
 
 
 def smtp_sender(settings: Settings) -> EmailSender:

@@ -13,6 +13,8 @@ from bellhop.store.keys import METRICS_KEY
 from bellhop.telemetry.metrics import MAIL, read_samples
 
 ADVICE = {
+    "MAIL FROM": "the server does not accept e-mails from BELLHOP_MAIL_FROM: check the address and the limits of the "
+    "account",
     "SSLCertVerificationError": NOT_TRUSTED,
     "SSLError": "the server does not speak TLS on this port: set BELLHOP_SMTP_SECURITY to starttls (usually port 587), "
     "tls (465) or none",
@@ -45,13 +47,14 @@ def _sums(redis: Redis) -> Any:
 
 
 async def finding(settings: Settings) -> Finding:
-    """Connect and log in, without sending an e-mail."""
+    """Connect, log in and name the sender address, without sending an e-mail."""
     from worker.providers.smtp import LOGIN_REFUSED, smtp_sender  # noqa: PLC0415 - see tests/test_architecture.py
 
     subject = f"SMTP {settings.smtp_host}:{settings.smtp_port}"
     result = await smtp_sender(settings).validate()
     if result.outcome is Outcome.MAIL_ACCEPTED:
-        return Finding(Level.OK, subject, f"accepts the {'login' if settings.smtp_user else 'connection'}")
+        what = "login" if settings.smtp_user else "connection"
+        return Finding(Level.OK, subject, f"accepts the {what} and the sender address")
     answer = f"{result.status or ''} {result.reason}".strip()
     if result.status in LOGIN_REFUSED:
         advice = "the login was refused: check BELLHOP_SMTP_USER and BELLHOP_SMTP_PASSWORD"

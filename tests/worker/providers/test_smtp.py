@@ -7,13 +7,16 @@ from email.message import EmailMessage
 
 import pytest
 
+from bellhop.cli.check.mail_server import finding
 from bellhop.domain.outcomes import Outcome
 from bellhop.sandbox.child_process import free_port
 from bellhop.sandbox.smtp_server import Fault, SmtpStandIn
 from bellhop.sandbox.tls import Authority
+from bellhop.settings import Settings
 from worker.providers.smtp import EmailSender, SmtpServer
 
 BEN = "ben@example.com"
+MAIL = {"mail_from": "calls@example.com", "mail_secret": "a long enough secret", "public_url": "https://bellhop.test"}
 LOGIN = ("bellhop", "pass word: with “quotes”")
 
 
@@ -94,7 +97,7 @@ async def test_a_missing_login_defers_the_email(authority):
     assert (answer.outcome, answer.status) == (Outcome.MAIL_DEFERRED, 530)
 
 
-@pytest.mark.parametrize("stage", ["MAIL", "RCPT", "DATA"])
+@pytest.mark.parametrize("stage", ["RCPT", "DATA"])
 @pytest.mark.parametrize(
     ("reply", "outcome"),
     [
@@ -104,13 +107,39 @@ async def test_a_missing_login_defers_the_email(authority):
         ("554 5.7.1 policy", Outcome.MAIL_REFUSED),
     ],
 )
-async def test_4xx_defers_and_5xx_refuses_at_every_stage(stage, reply, outcome):
+async def test_4xx_defers_an_email_and_5xx_refuses_it(stage, reply, outcome):
     async with SmtpStandIn() as server:
         server.script(reply, stage=stage)
         answer = await send(server.port)
         assert (answer.outcome, answer.status) == (outcome, int(reply[:3]))
         assert answer.reason == reply[4:]
         assert (await send(server.port)).outcome is Outcome.MAIL_ACCEPTED
+
+
+@pytest.mark.parametrize("reply", ["550 5.7.1 not your address", "552 5.2.2 over quota", "451 4.3.0 try later"])
+async def test_a_refused_sender_defers_the_email(reply, capfd):
+    """It concerns every e-mail: an operator has to repair the settings or the account."""
+    async with SmtpStandIn() as server:
+        server.script(reply, stage="MAIL")
+        answer = await send(server.port)
+        assert (answer.outcome, answer.status) == (Outcome.MAIL_DEFERRED, int(reply[:3]))
+        assert answer.reason == f"MAIL FROM: {reply[4:]}"
+        assert (await send(server.port)).outcome is Outcome.MAIL_ACCEPTED
+    assert ("mail_server_refused_sender" in "".join(capfd.readouterr())) is (answer.status >= 500)
+
+
+async def test_a_check_tries_the_sender_and_sends_nothing():
+    async with SmtpStandIn() as server:
+        settings = Settings(smtp_host="127.0.0.1", smtp_port=server.port, smtp_security="none", **MAIL)
+        assert (await finding(settings)).sentence == "accepts the connection and the sender address"
+        server.script("553 5.7.1 <calls@example.com> is not yours", stage="MAIL")
+        found = await finding(settings)
+        assert server.received == []
+    assert found.level == "problem"
+    assert found.sentence == (
+        "the server does not accept e-mails from BELLHOP_MAIL_FROM: check the address and the limits of the account "
+        "(553 MAIL FROM: 5.7.1 <address> is not yours)"
+    )
 
 
 @pytest.mark.parametrize("fault", [Fault.SILENCE, Fault.DROP])
