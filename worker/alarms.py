@@ -71,6 +71,6 @@ class Alarms:
             elif channel.blocked:
                 yield "provider_away", subject, LASTING_S, f"{who} does not serve the pushes of {app}."
         for name, endpoint in self._endpoints.items():
-            if endpoint.health.away:
-                sentence = f"The endpoint {name} does not accept events ({endpoint.health.reason})."
+            if reason := endpoint.health.takes_nothing:
+                sentence = f"The endpoint {name} does not accept events ({reason})."
                 yield "endpoint_away", name, LASTING_S, sentence

@@ -69,12 +69,11 @@ async def keep_publishing(
 def _seen(channels: Channels, endpoints: Iterable[EventChannel]) -> list[object]:
     """Return what is published about the channels at once when it changes."""
     pushes = [(channel.in_flight, channel.blocked, channel.refused, channel.trouble) for channel in channels.values()]
-    return [pushes, [(endpoint.in_flight, endpoint.health.away) for endpoint in endpoints]]
+    return [pushes, [(endpoint.in_flight, endpoint.health.takes_nothing) for endpoint in endpoints]]
 
 
 def _endpoint_status(channel: EventChannel) -> EndpointStatus:
-    health = channel.health
-    return EndpointStatus(channel.name, channel.in_flight, health.reason if health.away else "")
+    return EndpointStatus(channel.name, channel.in_flight, channel.health.takes_nothing)
 
 
 async def publish_failure(store: Store, reason: str) -> None:

@@ -17,7 +17,7 @@ from worker.alarms import LASTING_S, REPEAT_S, Alarms
 from worker.announcements.announcer import Announcer
 from worker.delivery.circuit_breaker import REFUSALS_TO_OPEN
 from worker.delivery.provider_channel import ProviderChannel
-from worker.events_out.endpoint_health import FAILURES_TO_PAUSE, EndpointHealth
+from worker.events_out.endpoint_health import FAILURES_TO_PAUSE, REFUSED_TO_REPORT, EndpointHealth
 
 APP = (Provider.APNS, "com.example.calls")
 BACKEND = Destination("backend", SEND_EVENTS_JOB, 600, frozenset(AnnouncementType))
@@ -64,6 +64,18 @@ async def test_what_passes_within_a_minute_is_no_alarm(store, announcer):
     assert await announced(store) == [("endpoint_away", "backend")]
     await alarms.look(LASTING_S + 2)
     assert await announced(store) == [("endpoint_away", "backend"), ("provider_away", "apns com.example.calls")]
+
+
+async def test_an_endpoint_that_refuses_every_event_is_an_alarm(store, announcer):
+    health = EndpointHealth()
+    alarms = Alarms(announcer, {}, {"backend": SimpleNamespace(health=health)})
+    for number in range(REFUSED_TO_REPORT):
+        assert not health.takes_nothing
+        for _ in range(2):
+            health.refused("HTTP 400", f"evt_{number}")
+    await alarms.look(0.0)
+    await alarms.look(LASTING_S)
+    assert await announced(store) == [("endpoint_away", "backend")]
 
 
 async def test_a_phone_of_the_other_environment_is_no_alarm(store, announcer):

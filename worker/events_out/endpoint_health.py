@@ -1,11 +1,13 @@
 """Decides when nothing is sent to an endpoint for a while. Pure."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from bellhop.clock import Seconds
 
 FAILURES_TO_PAUSE = 5
 """After this many failed requests in a row, one request at a time tries whether the endpoint is back."""
+REFUSED_TO_REPORT = 5
+"""After so many different events were refused, and none was accepted since, the endpoint seems to refuse all."""
 FIRST_PAUSE_S, LONGEST_PAUSE_S = 5.0, 60.0
 """The pause before each of these tries doubles from the first to the longest."""
 GONE_S = Seconds(3_600.0)
@@ -23,11 +25,18 @@ class EndpointHealth:
     gone: bool = False
     """Whether the endpoint answered 410 Gone, and nothing is sent for `GONE_S`."""
     paused_until: float = 0.0
+    refused_events: set[str] = field(default_factory=set)
+    """The ids of events that were refused since one was accepted; at most `REFUSED_TO_REPORT`."""
 
     @property
     def away(self) -> bool:
         """Whether so many requests failed that only single tries are sent."""
         return self.gone or self.failures >= FAILURES_TO_PAUSE
+
+    @property
+    def takes_nothing(self) -> str:
+        """Why the endpoint takes no events; empty if it takes some. It may refuse every event and not be away."""
+        return self.reason if self.away or len(self.refused_events) >= REFUSED_TO_REPORT else ""
 
     def admit(self, now: float) -> Seconds:
         """Let a request be sent now, and return 0; or return how long it must wait.
@@ -43,11 +52,13 @@ class EndpointHealth:
     def succeeded(self) -> None:
         """Note a request that was accepted."""
         self.failures, self.reason, self.gone, self.paused_until = 0, "", False, 0.0
+        self.refused_events.clear()
 
-    def refused(self, reason: str) -> None:
-        """Note an answer that is about one event: the endpoint is there."""
-        self.succeeded()
-        self.reason = reason
+    def refused(self, reason: str, event_id: str) -> None:
+        """Note an answer that is about one event: the endpoint is there, so nothing is paused."""
+        self.failures, self.reason, self.gone, self.paused_until = 0, reason, False, 0.0
+        if len(self.refused_events) < REFUSED_TO_REPORT:
+            self.refused_events.add(event_id)
 
     def failed(self, reason: str, now: float, *, gone: bool = False, retry_after_s: float = 0.0) -> None:
         """Note a request that failed. `retry_after_s`: how long the endpoint asks to wait."""

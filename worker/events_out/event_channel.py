@@ -38,7 +38,7 @@ BUSY = TryAgain("too many requests to the endpoint are under way", Seconds(2.0),
 ASK_TO_WAIT = frozenset({429, 503})
 GONE = 410
 ABOUT_THE_EVENT = frozenset({400, 413, 415, 422})
-"""Statuses that say something about one event. Events of other calls are sent as before."""
+"""Statuses that say something about one event. Events of other calls are sent as before, also if all are refused."""
 
 
 @dataclass
@@ -115,19 +115,19 @@ class EventChannel:
                 answer = await self.session.post(self.signer.headers(fields["id"], self.now(), document), document)
             finally:
                 self.in_flight -= 1
-            return self._judged(answer)
+            return self._judged(answer, fields["id"])
         finally:
             self._places.release()
 
-    def _judged(self, answer: EndpointAnswer) -> Result:
+    def _judged(self, answer: EndpointAnswer, event_id: str) -> Result:
         """Note what an answer shows about the endpoint, and say what to do with the event."""
         if 200 <= answer.status < 300:
             self.health.succeeded()
             return Sent()
         reason = answer.reason or f"HTTP {answer.status}"
         if answer.status in ABOUT_THE_EVENT:
-            self.health.refused(reason)
-            return TryAgain(reason, is_away=False)
+            self.health.refused(reason, event_id)
+            return TryAgain(reason, is_away=bool(self.health.takes_nothing))
         wait_s = 0.0
         if answer.status in ASK_TO_WAIT:
             asked_s = retry_after_s(answer.retry_after, Seconds(time.time())) or 0.0

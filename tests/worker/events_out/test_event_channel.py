@@ -29,6 +29,7 @@ from worker.events_out.endpoint_health import FAILURES_TO_PAUSE, GONE_S, Endpoin
 from worker.events_out.endpoint_session import EndpointSession, RequestPolicy
 from worker.events_out.event_channel import BUSY, KEPT_S, LONGEST_RETRY_AFTER_S, WAITING, EventChannel
 from worker.events_out.event_signer import EventSigner
+from worker.status import _endpoint_status
 
 OLD, NEW = ("whsec_" + base64.b64encode(bytes([number]) * 32).decode() for number in (1, 2))
 PAGE = Path(__file__).parents[3] / "docs" / "events.md"
@@ -43,10 +44,10 @@ def now():
     return Micros(time.time_ns() // 1000)
 
 
-def an_event(ago_s=0):
+def an_event(ago_s=0, user="ben"):
     round_ = a_round("ben")
     return (
-        about_ring(AnnouncementType.RINGING, round_, "ben", now() - int(ago_s * MICROS_PER_SECOND)).document().encode()
+        about_ring(AnnouncementType.RINGING, round_, user, now() - int(ago_s * MICROS_PER_SECOND)).document().encode()
     )
 
 
@@ -183,10 +184,27 @@ async def test_any_other_answer_is_tried_again(backend, reply, after_s):
 async def test_an_event_that_is_always_refused_holds_up_no_other(backend):
     async with opened(backend) as out:
         backend.replies[CID] += [EventReply(400)] * 2 * FAILURES_TO_PAUSE
+        refused = an_event()
         for _ in range(2 * FAILURES_TO_PAUSE):
-            assert await out.send(an_event()) == TryAgain("HTTP 400", is_away=False)
+            assert await out.send(refused) == TryAgain("HTTP 400", is_away=False)
         assert out.channel.health.reason == "HTTP 400"
         assert await out.send(an_event()) == Sent()
+
+
+async def test_an_endpoint_that_refuses_every_event_is_reported(backend):
+    """Otherwise nobody would learn of it for a day. It is not paused."""
+    refused = [EventReply(status) for status in (400, 422, 400, 500, 413, 415)]
+    async with opened(backend) as out:
+        health = out.channel.health
+        for _ in range(2):
+            backend.replies[CID] += [*refused, EventReply(400)]
+            results = [await out.send(an_event(user=f"user-{number}")) for number in range(len(refused))]
+            assert [result.is_away for result in results] == [False] * 5 + [True]
+            assert await out.send(an_event()) == TryAgain("HTTP 400", is_away=True)
+            assert (health.takes_nothing, health.away) == ("HTTP 400", False)
+            assert _endpoint_status(out.channel).away == "HTTP 400"
+            assert await out.send(an_event()) == Sent()
+            assert health.takes_nothing == _endpoint_status(out.channel).away == ""
 
 
 async def test_a_long_or_endless_answer_is_cut_off(backend):
