@@ -10,6 +10,7 @@ import click
 from bellhop.cli.connection import TIMEOUT_S, in_a_sentence
 from bellhop.cli.output import json_option, print_json
 from bellhop.cli.progress import progress
+from bellhop.migration.entries_of_keys import count_keys
 from bellhop.migration.memory import CannotGoOnError, SourceLostDataError, note_begin, note_end, recall
 from bellhop.migration.merging import Change
 from bellhop.migration.migrator import KEYS_AT_ONCE, Migrator, batches
@@ -111,7 +112,7 @@ def _sides(from_url: str, to_url: str, *, dry_run: bool) -> tuple[Side, Side, bo
 
 
 def _migrate(migrator: Migrator, source: str, *, many_removed: bool) -> None:
-    count = migrator.count_keys()
+    count = count_keys(migrator.former)
     if not many_removed:
         migrator.memory.check_source(count)
     if not migrator.dry_run:

@@ -16,13 +16,24 @@ def mailbox(address: str) -> str:
     return f"{local.partition('+')[0] or local}@{domain}".lower()
 
 
+class KeyedHashes:
+    """Hashes texts for one purpose, with each secret. The first makes new hashes, the others find older ones."""
+
+    def __init__(self, secrets: Sequence[SecretStr], purpose: bytes) -> None:
+        self._keys = [hmac.digest(secret.get_secret_value().encode(), purpose, sha256) for secret in secrets]
+
+    def of(self, text: str) -> list[str]:
+        """Return the hashes of a text, the newest first."""
+        data = text.encode("utf-8", "replace")
+        return [hmac.digest(key, data, sha256).hex()[:HASH_DIGITS] for key in self._keys]
+
+
 class MailboxHashes:
-    """Hashes addresses with each of the secrets. The first secret makes new hashes, the others find older ones."""
+    """The keyed hashes of addresses."""
 
     def __init__(self, secrets: Sequence[SecretStr]) -> None:
-        self._keys = [hmac.digest(secret.get_secret_value().encode(), PURPOSE, sha256) for secret in secrets]
+        self._hashes = KeyedHashes(secrets, PURPOSE)
 
     def of(self, tenant: str, address: str) -> list[str]:
         """Return the hashes of an address of a user of this tenant, the newest first."""
-        text = f"{tenant}\0{mailbox(address)}".encode("utf-8", "replace")
-        return [hmac.digest(key, text, sha256).hex()[:HASH_DIGITS] for key in self._keys]
+        return self._hashes.of(f"{tenant}\0{mailbox(address)}")

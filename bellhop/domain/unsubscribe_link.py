@@ -13,7 +13,7 @@ from typing import NamedTuple
 from itsdangerous import BadData, URLSafeSerializer
 from pydantic import SecretStr
 
-from bellhop.domain.mailbox import HASH_DIGITS, MailboxHashes
+from bellhop.domain.mailbox import HASH_DIGITS, KeyedHashes, MailboxHashes
 
 SALT = "bellhop.unsubscribe"
 ADDRESS = "to"
@@ -39,9 +39,7 @@ class UnsubscribeLinks:
         keys = [secret.get_secret_value() for secret in reversed(secrets)]  # itsdangerous signs with the last
         self._url = url.rstrip("/")
         self.mailboxes = MailboxHashes(secrets)
-        self._proof_keys = [
-            hmac.digest(secret.get_secret_value().encode(), PROOF_PURPOSE, sha256) for secret in secrets
-        ]
+        self._proofs = KeyedHashes(secrets, PROOF_PURPOSE)
         self._signer = URLSafeSerializer(keys, SALT, signer_kwargs={"digest_method": sha256})
 
     def link(self, subscriber: Subscriber, address: str) -> str:
@@ -50,7 +48,9 @@ class UnsubscribeLinks:
         It holds the keyed hash of the address, and a proof: nobody can make either for another address.
         """
         hashed, token = self.mailboxes.of(subscriber.tenant, address)[0], str(self._signer.dumps(subscriber))
-        return f"{self._url}/unsubscribe/{token}?{ADDRESS}={hashed}&{PROOF}={self._proofs(token, hashed)[0]}"
+        return (
+            f"{self._url}/unsubscribe/{token}?{ADDRESS}={hashed}&{PROOF}={self._proofs.of(_proven(token, hashed))[0]}"
+        )
 
     def read(self, token: str) -> Subscriber | None:
         """Read the last part of a link; None if it was not signed with one of the secrets."""
@@ -67,9 +67,10 @@ class UnsubscribeLinks:
         hashed, proof = parameters.get(ADDRESS, ""), parameters.get(PROOF, "").encode()
         if not HASH.fullmatch(hashed):
             return ""
-        proven = any(hmac.compare_digest(proof, one.encode()) for one in self._proofs(token, hashed))
+        proven = any(hmac.compare_digest(proof, one.encode()) for one in self._proofs.of(_proven(token, hashed)))
         return hashed if proven or hashed in own else ""
 
-    def _proofs(self, token: str, hashed: str) -> list[str]:
-        """Return the proofs for a hash in this link, one by each secret, the newest first."""
-        return [hmac.digest(key, f"{token}\0{hashed}".encode(), sha256).hex()[:HASH_DIGITS] for key in self._proof_keys]
+
+def _proven(token: str, hashed: str) -> str:
+    """Return the text that a link's proof is made from."""
+    return f"{token}\0{hashed}"

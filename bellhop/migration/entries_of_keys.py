@@ -79,6 +79,11 @@ def keys_of(side: Side) -> Iterator[str]:
     return (key for key in side.each(lambda redis: scan(redis, OURS)) if walked_as(key))
 
 
+def count_keys(side: Side) -> int:
+    """Count the keys that are copied."""
+    return sum(1 for _ in keys_of(side))
+
+
 def read_both(
     former: Side, new: Side, keys: Iterable[str], secret: bytes, remembers: Side, *, remember: bool
 ) -> list[KeyOnBothSides]:

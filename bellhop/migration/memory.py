@@ -4,7 +4,7 @@ import secrets
 from typing import NamedTuple
 
 from bellhop.clock import MICROS_PER_SECOND
-from bellhop.migration.entries_of_keys import keys_of
+from bellhop.migration.entries_of_keys import count_keys
 from bellhop.migration.sides import Side
 from bellhop.store.keys import MIGRATION
 from bellhop.store.migration_scripts import REMEMBERED_S
@@ -80,7 +80,7 @@ def _stored(side: Side) -> _Stored | None:
 
 def _lost_data(side: Side, before: int) -> bool:
     """Return whether a Redis that had so many keys has none, or many fewer."""
-    keys = sum(1 for _ in keys_of(side))
+    keys = count_keys(side)
     return not keys or _are_many_gone(before, keys)
 
 

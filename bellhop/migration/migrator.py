@@ -67,10 +67,6 @@ class Migrator:
             for batch in batches(chain([FORGOTTEN], keys_of(self.former), keys_of(self.new)), KEYS_AT_ONCE):
                 carry_memory(self.former, self.new, batch, self.memory.secret)
 
-    def count_keys(self) -> int:
-        """Count the keys of the former Redis that are copied."""
-        return self.former.use(lambda _: sum(1 for _ in keys_of(self.former)))
-
     def keys(self) -> Iterator[str]:
         """Yield the keys to copy: first those that the former Redis does not have any more."""
         self._copy_forgotten()

@@ -51,12 +51,12 @@ class EndpointHealth:
 
     def succeeded(self) -> None:
         """Note a request that was accepted."""
-        self.failures, self.reason, self.gone, self.paused_until = 0, "", False, 0.0
+        self._end_pause("")
         self.refused_events.clear()
 
     def refused(self, reason: str, event_id: str) -> None:
         """Note an answer that is about one event: the endpoint is there, so nothing is paused."""
-        self.failures, self.reason, self.gone, self.paused_until = 0, reason, False, 0.0
+        self._end_pause(reason)
         if len(self.refused_events) < REFUSED_TO_REPORT:
             self.refused_events.add(event_id)
 
@@ -64,6 +64,9 @@ class EndpointHealth:
         """Note a request that failed. `retry_after_s`: how long the endpoint asks to wait."""
         self.failures, self.reason, self.gone = self.failures + 1, reason, gone
         self.paused_until = max(self.paused_until, now + max(self._pause_s(), retry_after_s))
+
+    def _end_pause(self, reason: str) -> None:
+        self.failures, self.reason, self.gone, self.paused_until = 0, reason, False, 0.0
 
     def _pause_s(self) -> float:
         """Return how long nothing is sent, by the failures so far."""

@@ -141,7 +141,7 @@ def hashes_in(redis_client):
 
 @pytest.mark.parametrize("proof", ["", "&by=", "&by=x", "&by=é", f"&by={'a' * 32}"])
 def test_a_link_holds_no_address_but_that_of_its_email(client, link, preferences, redis_client, proof):
-    """Otherwise, whoever has one link could fill Redis."""
+    """Otherwise, anybody with one link could fill Redis."""
     for number in range(3):
         assert client.post(f"{link()}?to={number:032x}{proof}").status_code == 200
     assert preferences() == {"email": False}

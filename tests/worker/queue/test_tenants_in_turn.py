@@ -222,7 +222,7 @@ def sleep_in(queue_key: str, queue_client: QueueClient, job_id: str, tenant: str
 def test_a_worker_runs_all_jobs_of_all_tenants(queue_client: QueueClient, start_worker: StartWorker) -> None:
     """One tenant's jobs hang and fill its share of the places: another tenant's run all the same."""
     for number in range(40):
-        sleep_in("rq:queue:rings", queue_client, f"a-{number}", "a", seconds=600)
+        sleep_in(rq_queue_key("rings"), queue_client, f"a-{number}", "a", seconds=600)
     worker = start_worker(queue_client.url, {"rings": 20}, in_turn=True)
     eventually(lambda: len(queue_client.marks("began")) >= 12, "the first tenant has its share")
     queue_client.sleep_plain("b-0", tenant="b")
@@ -242,7 +242,7 @@ def test_jobs_in_lists_of_tenants_run_without_turns_too(
         queue_client.redis.zadd(turns_key("rings"), {tenant: 1})
     if busy:
         for number in range(FEW):
-            sleep_in("rq:queue:rings", queue_client, f"c-{number}", "c", seconds=600)
+            sleep_in(rq_queue_key("rings"), queue_client, f"c-{number}", "c", seconds=600)
     start_worker(queue_client.url, {"rings": 4})
     if not busy:
         eventually(lambda: len(queue_client.marks("ended")) == len(jobs), "all jobs have run")
